@@ -1,0 +1,51 @@
+# make demo   a first model, served, in minutes        make test   everything CI runs
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+STARTER := training/data/starter
+DEMO := artifacts/demo
+PORT ?= 3000
+
+.PHONY: help demo test lint clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+.venv/installed: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	echo "installing the pinned packages into .venv"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	touch $@
+
+.venv/installed-test: .venv/installed
+	@echo "installing what the tests need"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+$(DEMO)/manifest.json: .venv/installed
+	@$(BIN)/feedback train --data $(STARTER)/train.jsonl --dev $(STARTER)/dev.jsonl --labels models/labels.toml \
+		--config $(STARTER)/demo.toml --out $(DEMO) --overwrite
+	touch $@
+
+demo: $(DEMO)/manifest.json  ## train on the starter data, measure, serve, ask; ONCE=1 stops then
+	@$(BIN)/feedback evaluate --model $(DEMO) --data $(STARTER)/test.jsonl
+	$(BIN)/feedback serve --model $(DEMO) --port $(PORT) --samples $(STARTER)/samples.jsonl $(if $(ONCE),--once)
+
+lint: .venv/installed-test  ## linters, types, import contracts
+	@$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test: lint  ## all of lint, and the tests with coverage
+	@$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+clean:  ## remove environment, models and caches
+	rm -rf .venv artifacts .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -1,0 +1,56 @@
+"""The command `feedback`: each sub-command lives in its package and is imported when it is used."""
+
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from models import terminal
+from models.threads import calm_barriers
+
+#: Name: where it is, and what it does in a line (so that --help imports none of them).
+COMMANDS = {
+    "labels": ("training.commands:labels", "Derive a label schema from data, or check one."),
+    "train": ("training.commands:train", "Train a model on labelled feedback."),
+    "evaluate": ("training.commands:evaluate", "Measure a model on labelled feedback."),
+    "classify": ("serving.commands:classify", "Classify a file of feedback."),
+    "serve": ("serving.commands:serve", "Serve a model over HTTP, with routing."),
+    "rules": ("serving.commands:rules", "Check the routing rules."),
+    "label": ("labeling.commands:label", "Work with Label Studio."),
+}
+
+
+class Lazy(TyperGroup):
+    """A group that imports a sub-command only when it is run."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return TyperCommand(cmd_name, help=COMMANDS[cmd_name][1]) if cmd_name in COMMANDS else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in COMMANDS:
+            module, _, attribute = COMMANDS[name][0].partition(":")
+            command = typer.main.get_command(getattr(import_module(module), attribute))
+        return name, command, rest
+
+
+app = typer.Typer(cls=Lazy, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+
+
+@app.callback(epilog="Start with: make demo. Each command explains itself: feedback train --help")
+def _feedback() -> None:
+    """Classify customer feedback, route it to the team that owns it, learn from corrections."""
+
+
+def main() -> None:
+    """Entry point of the command line."""
+    calm_barriers()
+    terminal.run(app)
+
+
+if __name__ == "__main__":
+    main()

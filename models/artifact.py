@@ -1,0 +1,145 @@
+"""The folder a trained model lives in: what is in it, and proof that it is whole.
+
+    manifest.json      format, schema digest, data, configuration, metrics, versions, digests
+    labels.toml        the label schema
+    linear/            vocabulary and weights of the linear part
+    transformer/       settings.json, heads.safetensors, encoder/ (config, tokenizer, weights)
+    calibration.json   how the parts are combined and the answer is chosen
+    report.json        how good it is, measured when it was trained
+
+Loading verifies every file or raises; there is no fallback. Nothing in it is pickled.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from models.errors import ArtifactError, InputError, as_list
+from models.files import fsync_folder, sha256, write_json
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+LABELS = "labels.toml"
+LINEAR = "linear"
+TRANSFORMER = "transformer"
+REPORT = "report.json"
+
+
+class Manifest(BaseModel):
+    """What a model is made of.
+
+    ``label_counts`` gives, per task, how often each label stood in the training data, and under
+    ``""`` how many rows were labelled. ``files`` maps each file to its SHA-256.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = FORMAT
+    name: str
+    created_at: str
+    label_schema: str
+    encoder: str
+    data: Mapping[str, Any]
+    label_counts: Mapping[str, Mapping[str, int]]
+    configuration: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    libraries: Mapping[str, str]
+    files: Mapping[str, str] = {}
+
+    @property
+    def version(self) -> str:
+        """Twelve hex digits over the content: equal files, equal version."""
+        return hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@contextmanager
+def new_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """A folder to fill, which becomes ``target`` only when the block ends without an error.
+
+    Raises:
+        InputError: ``target`` exists, and is not a model that may be overwritten.
+    """
+    check_target(target, overwrite=overwrite)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
+    try:
+        yield folder
+        for path in sorted(folder.rglob("*")):
+            handle = os.open(path, os.O_RDONLY)
+            os.fsync(handle)
+            os.close(handle)
+        os.chmod(folder, 0o755)
+        old = None
+        if target.exists():
+            old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".old"))
+            os.replace(target, old)
+        os.replace(folder, target)
+        fsync_folder(target.parent)
+        if old is not None:
+            shutil.rmtree(old)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def check_target(target: Path, *, overwrite: bool = False) -> None:
+    """Raise InputError unless a model may be written to ``target``: before hours of training."""
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not (target / MANIFEST).is_file():
+        raise InputError(
+            f"{target}: expected a new folder for the model, got something else that is there; choose another"
+        )
+    if not overwrite:
+        raise InputError(f"{target}: there is a model already; choose another folder, or replace it with --overwrite")
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """Complete the manifest with the digest of every file in ``folder``, and write it there."""
+    files = {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    complete = manifest.model_copy(update={"files": files})
+    write_json(folder / MANIFEST, complete.model_dump())
+    return complete
+
+
+def verify(folder: Path) -> Manifest:
+    """The manifest of the model in ``folder``, after comparing every file with its digest.
+
+    Raises:
+        ArtifactError: the folder, the manifest or a file is missing, damaged or of another format.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ArtifactError(
+            f"{folder}: expected a model (a folder with {MANIFEST}), got none; `feedback train` makes one"
+        )
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data.get("format") != FORMAT:
+            raise ArtifactError(
+                f"{path}: expected format {FORMAT}, got {data.get('format')!r}; train it anew with this version"
+            )
+        manifest = Manifest.model_validate(data)
+    except (ValidationError, ValueError, AttributeError) as error:
+        raise ArtifactError(f"{path}: not a readable manifest: {error}; restore the folder from a copy") from None
+    problems = []
+    for name, expected in manifest.files.items():
+        file = folder / name
+        got = sha256(file) if file.is_file() else "no such file"
+        if got != expected:
+            problems.append(f"{name}: expected SHA-256 {expected[:16]}…, got {got[:16]}")
+    if not manifest.files:
+        problems.append(f"{MANIFEST} names no file")
+    if problems:
+        raise ArtifactError(
+            f"{folder}: the model is damaged; restore it from a copy or train it anew{as_list(problems)}"
+        )
+    return manifest

@@ -1,0 +1,83 @@
+"""From scores to an answer: how the parts are combined, what is chosen, when to abstain."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from models.errors import ArtifactError
+from models.files import write_json
+from models.labels import Task
+from models.records import TaskPrediction
+from models.scores import Array, logits_of, probabilities_of
+
+FILE = "calibration.json"
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class TaskCalibration(BaseModel):
+    """How one task is answered.
+
+    ``weight`` of the transformer in the average of probabilities (0: linear alone); the average's
+    logits are divided by ``temperature`` (Guo et al. 2017). A multi task chooses every label of
+    probability ``threshold`` or more, and with ``at_least_one`` the best one if none reaches it.
+    Below ``abstain_below`` the answer is marked for a person.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weight: Share = 0.5
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    threshold: Share = 0.5
+    at_least_one: bool = False
+    abstain_below: Share = 0.0
+
+    def combine(self, task: Task, linear: Array, transformer: Array | None) -> Array:
+        """Probabilities (N, K) of the whole from those of its parts."""
+        mixed = linear if transformer is None else (1 - self.weight) * linear + self.weight * transformer
+        return mixed if self.temperature == 1 else probabilities_of(task, logits_of(task, mixed) / self.temperature)
+
+    def choose(self, task: Task, probabilities: Array) -> list[list[int]]:
+        """Columns chosen for each row of (N, K), the most probable first."""
+        best = probabilities.argmax(axis=1)
+        if task.kind == "single":
+            return [[int(column)] for column in best]
+        chosen = []
+        for row, first in zip(probabilities, best, strict=True):
+            columns = [int(column) for column in np.argsort(-row) if row[column] >= self.threshold]
+            chosen.append(columns or ([int(first)] if self.at_least_one else []))
+        return chosen
+
+    def answer(self, task: Task, row: Array) -> TaskPrediction:
+        """The answer for one row (K,) of probabilities."""
+        columns = self.choose(task, row[None, :])[0]
+        # with no label chosen, how sure the model is that none applies
+        confidence = float(row[columns[0]]) if columns else float(1 - row.max())
+        score = None if task.values is None else float(np.clip(row @ np.asarray(task.values, np.float32), -1, 1))
+        return TaskPrediction(
+            labels=tuple(task.keys[column] for column in columns),
+            confidence=round(confidence, 6),
+            abstained=confidence < self.abstain_below,
+            probabilities={key: round(float(value), 6) for key, value in zip(task.keys, row, strict=True)},
+            score=None if score is None else round(score, 6),
+        )
+
+
+Calibration = Mapping[str, TaskCalibration]
+_FORMAT = TypeAdapter(dict[str, TaskCalibration])
+
+
+def save(calibration: Calibration, folder: Path) -> None:
+    """Write the settings of all tasks into ``folder``."""
+    write_json(folder / FILE, {name: setting.model_dump() for name, setting in calibration.items()})
+
+
+def load(folder: Path) -> dict[str, TaskCalibration]:
+    """Read what :func:`save` wrote; ArtifactError if it is not of this format."""
+    try:
+        return _FORMAT.validate_python(json.loads((folder / FILE).read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise ArtifactError(f"{folder / FILE}: not a calibration of this version: {error}") from None

@@ -1,0 +1,114 @@
+"""The linear part: word and character n-grams, one linear head per task.
+
+It needs no download, knows no language in advance and answers in a tenth of a millisecond, so it
+carries what the encoder does not know, and is the baseline the encoder has to beat.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+from scipy.sparse import csr_matrix, hstack
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from models.files import write_json
+from models.labels import LabelSchema
+from models.scores import Array, Scores, probabilities_of
+
+VOCABULARY = "vocabulary.json"
+WEIGHTS = "linear.safetensors"
+
+#: Words are runs of letters and digits; every other sign (emoji, "!") is a word of its own.
+_WORDS = {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"\w+|[^\w\s]"}
+#: Inside word boundaries; single characters carry Chinese, longer runs carry stems and typos.
+_CHARACTERS = {"analyzer": "char_wb", "ngram_range": (1, 5)}
+
+
+class Features:
+    """Texts to TF-IDF rows over word 1–2-grams and character 1–5-grams, each part of unit length."""
+
+    def __init__(self, words: TfidfVectorizer, characters: TfidfVectorizer) -> None:
+        self._parts = (words, characters)
+
+    @classmethod
+    def fit(cls, texts: Sequence[str], *, min_df: int, max_features: int) -> tuple["Features", csr_matrix]:
+        """Choose the vocabulary: n-grams of at least ``min_df`` texts, the most frequent
+        ``max_features`` of each kind. Returns the features and the rows (N, D) of ``texts``."""
+        kinds = (_WORDS, _CHARACTERS)
+        parts = [_vectorizer(kind, min_df=min_df, max_features=max_features) for kind in kinds]
+        rows = hstack([part.fit_transform(texts) for part in parts], format="csr")
+        return cls(*parts), rows
+
+    def rows(self, texts: Sequence[str]) -> csr_matrix:
+        """TF-IDF rows, (N, D) float32, words before characters."""
+        return hstack([part.transform(texts) for part in self._parts], format="csr")
+
+    def save(self, folder: Path) -> dict[str, NDArray[np.float32]]:
+        """Write the vocabulary into ``folder``; the returned arrays belong beside the weights."""
+        write_json(folder / VOCABULARY, [part.get_feature_names_out().tolist() for part in self._parts])
+        return {f"idf.{n}": part.idf_.astype(np.float32) for n, part in enumerate(self._parts)}
+
+    @classmethod
+    def load(cls, folder: Path, arrays: Mapping[str, NDArray[np.float32]]) -> "Features":
+        """Read back what :meth:`save` wrote."""
+        vocabularies = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
+        parts = []
+        for number, (kind, names) in enumerate(zip((_WORDS, _CHARACTERS), vocabularies, strict=True)):
+            part = _vectorizer(kind, vocabulary={name: column for column, name in enumerate(names)})
+            part.idf_ = arrays[f"idf.{number}"]
+            parts.append(part)
+        return cls(*parts)
+
+
+def _vectorizer(kind: Mapping[str, object], **options: object) -> TfidfVectorizer:
+    return TfidfVectorizer(**kind, **options, sublinear_tf=True, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Head:
+    """Weights (K, D) and bias (K,) of one task, rows in class order."""
+
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
+class LinearModel:
+    """N-gram features and one linear head per task of the schema."""
+
+    def __init__(self, schema: LabelSchema, features: Features, heads: Mapping[str, Head]) -> None:
+        self.schema = schema
+        self._features = features
+        self._heads = dict(heads)
+
+    def probabilities(self, texts: Sequence[str]) -> Scores:
+        """Per task an array (N, K) in class order: softmax for single tasks, sigmoids for multi.
+
+        ``texts`` are normalised already.
+        """
+        rows = self._features.rows(texts)
+        return {name: probabilities_of(self.schema.tasks[name], self._logits(rows, name)) for name in self._heads}
+
+    def _logits(self, rows: csr_matrix, task: str) -> Array:
+        head = self._heads[task]
+        logits: Array = rows @ head.weights.T + head.bias
+        return logits
+
+    def save(self, folder: Path) -> None:
+        """Write vocabulary and weights into ``folder``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        arrays = self._features.save(folder)
+        for name, head in self._heads.items():
+            arrays[f"{name}.weights"] = np.ascontiguousarray(head.weights)
+            arrays[f"{name}.bias"] = head.bias
+        save_file(arrays, folder / WEIGHTS)
+
+    @classmethod
+    def load(cls, folder: Path, schema: LabelSchema) -> "LinearModel":
+        """Read what :meth:`save` wrote; the caller has verified the files."""
+        arrays = load_file(folder / WEIGHTS)
+        heads = {name: Head(arrays[f"{name}.weights"], arrays[f"{name}.bias"]) for name in schema.tasks}
+        return cls(schema, Features.load(folder, arrays), heads)

@@ -1,0 +1,181 @@
+"""What goes in and what comes out: feedback items, labelled items, predictions."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+
+#: Longest text accepted, in characters. More is a document, not feedback: it is refused with a
+#: message. Below it, what is longer than the encoder reads is marked ``truncated``.
+MAX_TEXT = 50_000
+
+#: Between several labels in one cell of a table.
+LIST_SEPARATOR = "|"
+
+Tier = Literal["linear", "combined"]
+
+
+def _has_content(text: str) -> str:
+    if not any(character.isprintable() and not character.isspace() for character in text):
+        raise ValueError("expected some text, got only blanks or control characters")
+    return text
+
+
+def _is_unicode(text: object) -> object:
+    if isinstance(text, str) and any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("expected Unicode text, got a lone surrogate; check the sender's encoding")
+    return text
+
+
+def _none_if_blank(value: object) -> object:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _is_iso(value: object) -> object:
+    # pydantic would take a bare number for seconds since 1970, which is never what a file means
+    if isinstance(value, int | float):
+        raise ValueError("expected a date and time like 2026-03-10T09:30:00+01:00, got a number")
+    return value
+
+
+def _in_utc_if_naive(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+Text = Annotated[
+    str,
+    BeforeValidator(_is_unicode),
+    StringConstraints(min_length=1, max_length=MAX_TEXT),
+    AfterValidator(_has_content),
+]
+Word = Annotated[str, BeforeValidator(_is_unicode), StringConstraints(min_length=1, max_length=200)]
+LanguageTag = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*$"),
+    AfterValidator(lambda tag: tag.replace("_", "-")),
+]
+Country = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2}$", to_upper=True)]
+Moment = Annotated[datetime, BeforeValidator(_is_iso), AfterValidator(_in_utc_if_naive)]
+# described flat: pydantic's own schema of a JSON value refers to itself, which BentoML cannot embed
+Meta = Annotated[Mapping[str, JsonValue], WithJsonSchema({"type": "object", "additionalProperties": True})]
+LabelKey = Annotated[str, StringConstraints(min_length=1, max_length=120, strip_whitespace=True)]
+
+
+class FeedbackItem(BaseModel):
+    """One piece of feedback as it came in, with what is known about it.
+
+    Scales: ``rating`` 1–5, ``nps`` 0–10 (likelihood to recommend), ``csat`` and ``ces`` 1–7.
+    ``created_at`` without a zone is taken as UTC. ``meta`` holds anything else the sender wants
+    to keep.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
+
+    text: Text
+    id: Word | None = None
+    language: LanguageTag | None = None
+    rating: Annotated[float, Field(ge=1, le=5)] | None = None
+    nps: Annotated[int, Field(ge=0, le=10)] | None = None
+    csat: Annotated[float, Field(ge=1, le=7)] | None = None
+    ces: Annotated[float, Field(ge=1, le=7)] | None = None
+    channel: Word | None = None
+    country: Country | None = None
+    product: Word | None = None
+    customer_tier: Word | None = None
+    created_at: Moment | None = None
+    external_id: Word | None = None
+    source: Word | None = None
+    meta: Meta = {}
+
+
+class LabeledItem(FeedbackItem):
+    """Feedback with the labels a person gave it; None where nobody did.
+
+    ``category`` and ``categories`` are two spellings of one task: one label, or several. An
+    empty ``categories`` says that a person looked and nothing applies. Labels of further tasks
+    stand in ``meta`` under the task's name.
+    """
+
+    category: Annotated[LabelKey | None, BeforeValidator(_none_if_blank)] = None
+    categories: tuple[LabelKey, ...] | None = None
+    sentiment: Annotated[LabelKey | None, BeforeValidator(_none_if_blank)] = None
+
+    @model_validator(mode="after")
+    def _one_spelling_of_category(self) -> Self:
+        if self.category is not None and self.categories is not None:
+            raise ValueError("expected `category` or `categories`, got both; keep one")
+        return self
+
+    def labels(self, task: str) -> tuple[str, ...] | None:
+        """The labels given for ``task``: None if not labelled, empty if none applies."""
+        if task == "category":
+            one, several = self.category, self.categories
+            return several if one is None else (one,)
+        value: JsonValue = self.sentiment if task == "sentiment" else self.meta.get(task)
+        if value is None or value == "":
+            return None
+        if isinstance(value, list):
+            return tuple(str(label) for label in value)
+        return tuple(label.strip() for label in str(value).split(LIST_SEPARATOR))
+
+
+class TaskPrediction(BaseModel):
+    """The answer to one task.
+
+    ``probabilities`` holds every label of the schema in class order, each in [0, 1]; they sum to
+    one for a single task. ``labels`` are the chosen ones, the most probable first. ``confidence``
+    is the probability of the first chosen label. ``abstained`` means that it is too low to act on
+    and a person should look; ``labels`` then still holds what would have been said. ``score``
+    in [-1, 1] is the expected place on the task's scale, where it has one.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    labels: tuple[str, ...]
+    confidence: float
+    abstained: bool
+    probabilities: Mapping[str, float]
+    score: float | None = None
+
+
+class ModelName(BaseModel):
+    """Which model answered: its name, and the version, which is a digest of its content."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: str
+
+
+class Prediction(BaseModel):
+    """What a model says about one text.
+
+    ``truncated`` tells that the encoder did not see the middle of the text. ``tier`` tells which
+    part answered. ``label_schema``, in JSON ``schema``, is the digest of the label schema.
+    """
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True)
+
+    tasks: Mapping[str, TaskPrediction]
+    language: str
+    truncated: bool
+    tier: Tier
+    model: ModelName
+    label_schema: str = Field(alias="schema")
+
+    @cached_property
+    def abstained(self) -> bool:
+        """Whether any task abstained."""
+        return any(task.abstained for task in self.tasks.values())

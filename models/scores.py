@@ -1,0 +1,26 @@
+"""Arrays of scores: per task (N, K), columns in the class order of the schema."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.labels import Task
+
+Array = NDArray[np.float32]
+Scores = dict[str, Array]
+
+
+def probabilities_of(task: Task, logits: Array) -> Array:
+    """Logits (N, K) to probabilities (N, K): softmax over a single task, a sigmoid each for multi."""
+    if task.kind == "single":
+        shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+        softmax: Array = shifted / shifted.sum(axis=1, keepdims=True)
+        return softmax
+    sigmoid: Array = 1.0 / (1.0 + np.exp(-np.clip(logits, -40, 40)))
+    return sigmoid
+
+
+def logits_of(task: Task, probabilities: Array) -> Array:
+    """The inverse of :func:`probabilities_of`, up to the constant a softmax does not see."""
+    clipped = np.clip(probabilities, 1e-7, 1 - 1e-7)
+    logits: Array = np.log(clipped) if task.kind == "single" else np.log(clipped / (1 - clipped))
+    return logits

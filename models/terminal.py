@@ -1,0 +1,134 @@
+"""What the commands show in a terminal: progress, tables, errors.
+
+Everything for people goes to standard error, so that standard output holds only what was asked for.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from models.errors import FeedbackError
+from models.progress import Advance
+
+#: Seconds between two lines where the output is no terminal.
+_LINE_EVERY = 10.0
+
+console = Console(stderr=True, highlight=False)
+
+
+def say(message: str) -> None:
+    """A line for the person at the terminal."""
+    console.print(Text(message), soft_wrap=True)
+
+
+def warn(message: str) -> None:
+    """A warning: the work goes on."""
+    console.print(Text.assemble(("warning: ", "yellow"), message), soft_wrap=True)
+
+
+def fail(message: str, exit_code: int) -> NoReturn:
+    """An error, and the end of the command."""
+    console.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
+    sys.exit(exit_code)
+
+
+def run(command: Callable[[], object]) -> None:
+    """Run a command line; an error the project can explain becomes a message and an exit code."""
+    try:
+        command()
+    except FeedbackError as error:
+        fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        fail("interrupted; nothing half-written was left", 130)
+    except OSError as error:
+        fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
+    """Print a table; the first ``left`` columns are text, the others are numbers."""
+    shown = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for number, column in enumerate(columns):
+        shown.add_column(column, justify="left" if number < left else "right", overflow="fold")
+    for row in rows:
+        shown.add_row(*[Text(cell) for cell in row])
+    Console(highlight=False, width=None if sys.stdout.isatty() else 150).print(shown)
+
+
+class Terminal:
+    """Progress with rate and time left: a bar on a terminal, now and then a line elsewhere."""
+
+    @contextmanager
+    def stage(self, title: str, total: int | None = None, unit: str = "") -> Iterator[Advance]:
+        """Show one stage; without a total only the time that has passed."""
+        if console.is_terminal:
+            with _bar(total, unit) as bar:
+                task = bar.add_task(title, total=total)
+                yield lambda units: bar.advance(task, units)
+        else:
+            lines = _Lines(title, total, unit)
+            yield lines.advance
+            lines.end()
+
+
+def _bar(total: int | None, unit: str) -> Progress:
+    left: list[ProgressColumn] = [TextColumn("{task.description}"), SpinnerColumn(), TimeElapsedColumn()]
+    if total is not None:
+        left = [
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Rate(unit),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        ]
+    return Progress(*left, console=console, transient=False)
+
+
+class _Rate(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f} {self._unit}/s")
+
+
+class _Lines:
+    def __init__(self, title: str, total: int | None, unit: str) -> None:
+        self._title, self._total, self._unit = title, total, unit
+        self._done = 0
+        self._start = self._last = time.monotonic()
+
+    def advance(self, units: int) -> None:
+        self._done += units
+        now = time.monotonic()
+        if now - self._last >= _LINE_EVERY:
+            self._last = now
+            rate = self._done / (now - self._start)
+            rest = (
+                "" if self._total is None else f" of {self._total:,}, {(self._total - self._done) / rate:,.0f} s left"
+            )
+            say(f"  {self._title}: {self._done:,}{rest}, {rate:,.0f} {self._unit}/s")
+
+    def end(self) -> None:
+        seconds = time.monotonic() - self._start
+        rate = f", {self._done / seconds:,.0f} {self._unit}/s" if self._done and seconds > 0 else ""
+        say(f"  {self._title}: {seconds:.1f} s{rate}")

@@ -1,0 +1,36 @@
+"""How many threads to compute with.
+
+Two compute threads on two cores of which one is busy can be many times slower than one thread:
+each parallel section ends in a barrier, and threads that are done spin in it. So the number of
+threads is set from the cores that are free when the work begins, and spinning is kept short.
+"""
+
+import os
+
+#: GNU OpenMP, which torch uses, reads it when it is loaded. Fine-tuning on two cores: as fast as
+#: the default when both are free (99 to 88 texts/s), 1.8 times as fast when one is busy (54 to 30).
+_SHORT_SPIN = ("GOMP_SPINCOUNT", "1000")
+
+
+def calm_barriers() -> None:
+    """Let waiting threads sleep soon; call before torch, NumPy or SciPy is imported."""
+    os.environ.setdefault(*_SHORT_SPIN)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def free_cores(seconds: float = 0.2) -> int:
+    """Cores this process may use, less those that were busy during ``seconds``; at least one."""
+    import psutil
+
+    allowed = len(os.sched_getaffinity(0))
+    busy = sum(share > 50 for share in psutil.cpu_percent(interval=seconds, percpu=True))
+    return max(1, min(allowed, (os.cpu_count() or 1) - busy))
+
+
+def use_threads(count: int | None = None) -> int:
+    """Set torch to ``count`` threads, or to the free cores, and return the number."""
+    import torch
+
+    threads = count or free_cores()
+    torch.set_num_threads(threads)
+    return threads

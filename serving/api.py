@@ -1,0 +1,35 @@
+"""What callers send and get: the shapes of requests and answers."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
+
+from models.records import FeedbackItem, Prediction
+from serving.routing.rules import Decision
+from serving.settings import MAX_ITEMS
+
+#: An item as it came in, checked one by one later, so that a bad one does not harm the others.
+RawItem = Annotated[JsonValue, WithJsonSchema(FeedbackItem.model_json_schema())]
+RawItems = Annotated[
+    list[RawItem], Field(min_length=1, max_length=MAX_ITEMS, description="Feedback items; only `text` is required.")
+]
+
+
+class ClassifyRequest(BaseModel):
+    """Body of ``POST /classify``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    items: RawItems
+
+
+class ItemResult(BaseModel):
+    """Answer to one item: prediction and decision, or the error that this item alone has.
+
+    ``id`` is the item's own, if it had one; results stand in the order of the items.
+    """
+
+    id: str | None = None
+    prediction: Prediction | None = None
+    decision: Decision | None = None
+    error: str | None = None

@@ -1,0 +1,114 @@
+"""Classifying a file of feedback: rows in, rows with predictions out, in constant memory."""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from models.classifier import Classifier
+from models.errors import DataError
+from models.files import atomic_write
+from models.labels import LabelSchema
+from models.progress import Progress
+from models.readers import RejectLog, read_items
+from models.records import LIST_SEPARATOR, FeedbackItem, LabeledItem, Prediction
+
+OUT_FORMATS = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
+_CHUNK = 256
+#: A spreadsheet takes a cell that begins so for a formula and runs it.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+Writer = Callable[[LabeledItem, Prediction], None]
+
+
+def classify_file(
+    classifier: Classifier, source: str, out: Path, *, columns: Mapping[str, str] | None = None, progress: Progress
+) -> tuple[int, str | None]:
+    """Write the items of ``source`` with their predictions to ``out``, in the same order.
+
+    JSON Lines hold each record and its ``prediction``; a CSV file has a column per task, for
+    people (cells that a spreadsheet would run are quoted with an apostrophe). Bad rows go to
+    ``OUT.rejects.jsonl``. ``out`` appears when all is done.
+
+    Returns:
+        The number of rows classified, and what was left out in words, or None.
+
+    Raises:
+        DataError: the source cannot be read, or the name of ``out`` tells no format.
+    """
+    name = out.name.lower()
+    if not name.endswith(OUT_FORMATS):
+        raise DataError(f"{out}: unknown format; expected a name that ends with one of {', '.join(OUT_FORMATS)}")
+    count = 0
+    with (
+        RejectLog(out.with_name(f"{out.name}.rejects.jsonl")) as log,
+        _text_file(out) as file,
+        progress.stage(f"classifying {source}", None, "texts") as advance,
+    ):
+        write = _csv_writer(file, classifier.schema) if ".csv" in name else _json_writer(file)
+        for chunk in _chunks(log.usable(read_items(source, columns))):
+            for item, prediction in zip(chunk, classifier.predict(chunk), strict=True):
+                write(item, prediction)
+            count += len(chunk)
+            advance(len(chunk))
+        if not count:
+            raise DataError(f"{source}: no row can be classified; {log.summary()}")
+    return count, log.summary() if log.count else None
+
+
+def _chunks(items: Iterable[LabeledItem]) -> Iterator[list[LabeledItem]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, _CHUNK)):
+        yield chunk
+
+
+@contextmanager
+def _text_file(path: Path) -> Iterator[IO[str]]:
+    if path.name.lower().endswith(".gz"):
+        with atomic_write(path, "wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed:
+            with io.TextIOWrapper(packed, encoding="utf-8", newline="") as file:
+                yield file
+    else:
+        with atomic_write(path) as file:
+            yield file
+
+
+def _json_writer(file: IO[str]) -> Writer:
+    def write(item: LabeledItem, prediction: Prediction) -> None:
+        record = item.model_dump(mode="json", exclude_unset=True)
+        record["prediction"] = prediction.model_dump(mode="json")
+        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+    return write
+
+
+def _csv_writer(file: IO[str], schema: LabelSchema) -> Writer:
+    own = [name for name in FeedbackItem.model_fields if name != "language"]
+    answers = [f"{task}{part}" for task in schema.tasks for part in ("", "_confidence", "_abstained")]
+    scores = [f"{name}_score" for name, task in schema.tasks.items() if task.values]
+    table = csv.DictWriter(file, [*own, "language", *answers, *scores])
+    table.writeheader()
+
+    def write(item: LabeledItem, prediction: Prediction) -> None:
+        record = item.model_dump(mode="json", exclude_none=True)
+        row: dict[str, Any] = {name: record[name] for name in own if name in record}
+        row["meta"] = json.dumps(record["meta"], ensure_ascii=False) if record.get("meta") else None
+        row["language"] = prediction.language
+        for name, answer in prediction.tasks.items():
+            row[name] = LIST_SEPARATOR.join(answer.labels)
+            row[f"{name}_confidence"] = answer.confidence
+            row[f"{name}_abstained"] = answer.abstained
+            if answer.score is not None:
+                row[f"{name}_score"] = answer.score
+        table.writerow({name: _safe(value) for name, value in row.items()})
+
+    return write
+
+
+def _safe(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -1,0 +1,126 @@
+"""The commands `classify`, `serve` and `rules`: thin parsers around importable functions."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from models import terminal
+from models.errors import ConfigError
+from serving.settings import CURRENT_MODEL, Settings
+
+classify = typer.Typer(add_completion=False)
+serve = typer.Typer(add_completion=False)
+rules = typer.Typer(no_args_is_help=True, add_completion=False, help="Check the routing rules.")
+
+Model = Annotated[Path, typer.Option("--model", metavar="DIR", help="The model.")]
+
+
+@classify.command("classify")
+def classify_command(
+    model: Model,
+    source: Annotated[str, typer.Option("--in", metavar="FILE", help="Feedback: JSONL, CSV, Parquet, or hf:NAME.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the answers go: .jsonl or .csv, .gz too.")],
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", metavar="FIELD=NAME", help="What the data calls a field. Repeatable."),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Compute threads; else the free cores.")] = None,
+) -> None:
+    """Classify a file of feedback, row by row.
+
+    Example: feedback classify --model artifacts/current --in feedback.csv --out answers.csv
+    """
+    from models.classifier import Classifier
+    from serving.bulk import classify_file
+
+    columns = dict(part.partition("=")[::2] for part in column or [])
+    if not all(columns.values()):
+        raise ConfigError("--column: expected FIELD=NAME, e.g. --column text=Review")
+    classifier = Classifier.load(model)
+    if classifier.transformer is not None:
+        from models.threads import use_threads
+
+        use_threads(threads)
+    count, left_out = classify_file(classifier, source, out, columns=columns, progress=terminal.Terminal())
+    if left_out:
+        terminal.warn(left_out)
+    terminal.say(f"{count:,} row(s) classified, written to {out}")
+
+
+@serve.command("serve")
+def serve_command(
+    model: Model = CURRENT_MODEL,
+    rules: Annotated[Path | None, typer.Option(metavar="FILE", help="Routing rules; else those shipped.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 3000,
+    threads: Annotated[int | None, typer.Option(min=1, help="Compute threads; else the free cores.")] = None,
+    samples: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Feedback to send once the service is ready, and show.")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Stop after the samples.")] = False,
+) -> None:
+    """Serve a model over HTTP: POST /classify answers with prediction and routing.
+
+    Example: feedback serve --model artifacts/current
+    """
+    from serving.server import ask, base_url, read_samples, running, sample_rows
+
+    if once and samples is None:
+        raise ConfigError("--once stops after the samples; give some with --samples FILE")
+    schema = check_model_and_rules(model, rules)
+    items = [] if samples is None else read_samples(samples)
+    settings = Settings(model=model, rules=rules, threads=threads)
+    url = base_url(host, port)
+    with running(settings, host, port, terminal.Terminal()) as process:
+        if items:
+            results = ask(url, [item.model_dump(mode="json", include={"text", "nps", "channel"}) for item in items])
+            columns = ["text", "language", *schema, "team", "rule", "urgency"]
+            terminal.table(f"{url}/classify", columns, sample_rows(items, results), left=len(columns))
+        if once:
+            return
+        terminal.say(f"serving on {url}; stop with Ctrl-C. Try:")
+        terminal.say(f"""curl -s {url}/classify -H 'Content-Type: application/json' \\
+  -d '{{"items": [{{"text": "The parcel came late and the lid is cracked"}}]}}'""")
+        try:
+            process.wait()
+        except KeyboardInterrupt:
+            terminal.say("stopping")
+
+
+def check_model_and_rules(model: Path, rules: Path | None) -> tuple[str, ...]:
+    """Verify both before anything is started; returns the model's tasks.
+
+    Rules the caller chose must fit the model; of the shipped ones it is only said which cannot hold.
+    """
+    import tomllib
+
+    from models import artifact
+    from models.labels import LabelSchema
+    from serving.routing.load import DEFAULT_RULES, check_rules, load_rules
+
+    artifact.verify(model)
+    schema = LabelSchema.model_validate(tomllib.loads((model / artifact.LABELS).read_text(encoding="utf-8")))
+    if rules is not None:
+        load_rules(rules, schema)
+    elif problems := check_rules(DEFAULT_RULES, schema)[1]:
+        terminal.warn(
+            f"{len(problems)} condition(s) of the shipped rules name labels this model does not have, so their rules "
+            "never hold and items go to triage; write your own and give them with --rules"
+        )
+    return tuple(schema.tasks)
+
+
+@rules.command("check")
+def rules_check(
+    file: Annotated[Path | None, typer.Argument(help="The rules; else those shipped.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Label schema the rules must fit; else the default taxonomy.")
+    ] = None,
+) -> None:
+    """Check a rules file and report every fault at once."""
+    from models.labels import DEFAULT_SCHEMA, LabelSchema
+    from serving.routing.load import DEFAULT_RULES, load_rules
+
+    found = load_rules(file or DEFAULT_RULES, LabelSchema.load(labels or DEFAULT_SCHEMA))
+    terminal.say(f"{file or DEFAULT_RULES.name}: sound; {len(found.rules)} rules, {len(found.teams)} teams")

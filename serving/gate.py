@@ -1,0 +1,119 @@
+"""What every request passes before BentoML sees it: content type, size, strict JSON, shape.
+
+BentoML's own parsing accepts bodies of any size, form data, NaN, duplicate and unknown keys.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from models.readers import describe
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+
+class Refused(Exception):
+    """A request that is answered here, with its HTTP status."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Gate:
+    """ASGI middleware for POST requests.
+
+    Args:
+        app: what comes behind.
+        max_body: bytes; a longer body is refused with 413 as soon as that many have come.
+        shapes: per path the model that the body must have.
+    """
+
+    def __init__(self, app: App, *, max_body: int, shapes: Mapping[str, type[BaseModel]]) -> None:
+        self._app, self._max_body, self._shapes = app, max_body, shapes
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer with 400, 413, 415 or 422 and a message."""
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        try:
+            body = await self._body(scope, receive)
+            self._check(scope["path"], body)
+        except Refused as refusal:
+            await _answer(send, refusal)
+            return
+        await self._app(scope, _replay(body, receive), send)
+
+    async def _body(self, scope: MutableMapping[str, Any], receive: Receive) -> bytes:
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower().decode("latin-1")
+        if kind != "application/json":
+            raise Refused(415, f"expected content type application/json, got {kind or 'none'}")
+        announced = headers.get(b"content-length", b"0")
+        if announced.isdigit() and int(announced) > self._max_body:
+            raise Refused(413, self._too_large())
+        parts: list[bytes] = []
+        size, more = 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Refused(400, "the body ended early")
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self._max_body:
+                raise Refused(413, self._too_large())
+            more = message.get("more_body", False)
+        return b"".join(parts)
+
+    def _too_large(self) -> str:
+        return f"expected a body of at most {self._max_body:,} bytes, got more; send fewer items a request"
+
+    def _check(self, path: str, body: bytes) -> None:
+        try:
+            value = json.loads(body, object_pairs_hook=_unique, parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
+            raise Refused(400, f"the body is not valid JSON: {error}") from None
+        if shape := self._shapes.get(path):
+            try:
+                shape.model_validate(value)
+            except ValidationError as error:
+                raise Refused(422, describe(error, shape.model_fields)) from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object has the same key twice")
+    return found
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    sent = False
+
+    async def replayed() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replayed
+
+
+async def _answer(send: Send, refusal: Refused) -> None:
+    body = json.dumps({"error": str(refusal)}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if refusal.status == 413:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

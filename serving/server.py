@@ -1,0 +1,138 @@
+"""Starting the service as a process of its own, waiting for it, and sending it samples."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from models.errors import FeedbackError
+from models.progress import Progress
+from models.readers import Reject, read_items
+from models.records import LabeledItem
+from serving.settings import Settings
+
+SERVICE = "serving.service:FeedbackService"
+_ROOT = Path(__file__).parent.parent
+_READY_WITHIN = 120.0
+_STOP_WITHIN = 15.0
+
+
+class ServerError(FeedbackError):
+    """The service could not be started, or ended by itself."""
+
+
+def check_port(host: str, port: int) -> None:
+    """Raise ServerError if something listens on ``port`` already."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ServerError(
+                f"cannot listen on {host}:{port}: {error.strerror}; stop what uses it, or take another with --port"
+            ) from None
+
+
+@contextmanager
+def running(settings: Settings, host: str, port: int, progress: Progress) -> Iterator["subprocess.Popen[bytes]"]:
+    """The service as a child process, ready to answer; it is stopped when the block ends.
+
+    Raises:
+        ServerError: the port is taken, or the service does not become ready.
+    """
+    check_port(host, port)
+    environment = {**os.environ, "BENTOML_DO_NOT_TRACK": "True", "FEEDBACK_MODEL": str(settings.model.resolve())}
+    if settings.rules is not None:
+        environment["FEEDBACK_RULES"] = str(settings.rules.resolve())
+    if settings.threads is not None:
+        environment["FEEDBACK_THREADS"] = str(settings.threads)
+    command = [sys.executable, "-m", "bentoml", "serve", SERVICE, "--working-dir", str(_ROOT), "--quiet"]
+    process = subprocess.Popen([*command, "--host", host, "--port", str(port)], env=environment, cwd=_ROOT)
+    # whoever stops this process means the service
+    previous = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    try:
+        with progress.stage("starting the service"):
+            _wait_until_ready(process, host, port)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(_STOP_WITHIN)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _wait_until_ready(process: "subprocess.Popen[bytes]", host: str, port: int) -> None:
+    deadline = time.monotonic() + _READY_WITHIN
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ServerError(
+                f"the service ended at its start with status {process.returncode}; its messages stand above"
+            )
+        try:
+            with urllib.request.urlopen(f"{base_url(host, port)}/readyz", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise ServerError(f"the service was not ready after {_READY_WITHIN:.0f} s; its messages stand above")
+
+
+def base_url(host: str, port: int) -> str:
+    """Where a client on this machine reaches the service."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
+    return f"http://{f'[{name}]' if ':' in name and not name.startswith('[') else name}:{port}"
+
+
+def ask(url: str, items: Sequence[dict[str, Any]], timeout: float = 30.0) -> list[dict[str, Any]]:
+    """The answers of the service at ``url`` to raw items; ServerError if it refuses them."""
+    body = json.dumps({"items": list(items)}).encode()
+    request = urllib.request.Request(f"{url}/classify", body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            results: list[dict[str, Any]] = json.load(answer)
+            return results
+    except urllib.error.HTTPError as error:
+        raise ServerError(
+            f"{url}/classify answered {error.code}: {error.read(1000).decode(errors='replace')}"
+        ) from None
+
+
+def read_samples(source: Path) -> list[LabeledItem]:
+    """The items of a small file; ServerError names the first row that is none."""
+    items = []
+    for row in read_items(source):
+        if isinstance(row, Reject):
+            raise ServerError(f"a sample cannot be used: {row}")
+        items.append(row)
+    return items
+
+
+def sample_rows(items: Sequence[LabeledItem], results: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Table rows of text, language, answers, team, rule and urgency for items and their results."""
+    rows = []
+    for item, result in zip(items, results, strict=True):
+        if result["error"] is not None:
+            rows.append([item.text, "", result["error"], "", "", ""])
+            continue
+        prediction, decision = result["prediction"], result["decision"]
+        answers = [_answer(task) for task in prediction["tasks"].values()]
+        rows.append(
+            [item.text, prediction["language"], *answers, decision["team"], decision["rule"], decision["urgency"]]
+        )
+    return rows
+
+
+def _answer(task: dict[str, Any]) -> str:
+    labels = ", ".join(task["labels"]) or "none"
+    return f"{labels} ({task['confidence']:.2f}{', not sure' if task['abstained'] else ''})"

@@ -1,0 +1,161 @@
+"""The commands `labels`, `train` and `evaluate`: thin parsers around importable functions."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from models import terminal
+from models.errors import ConfigError
+from models.files import atomic_write, write_json
+
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--column", metavar="FIELD=NAME", help="What the data calls a field, e.g. text=Review. Repeatable."),
+]
+Data = Annotated[
+    str, typer.Option("--data", metavar="FILE", help="Labelled feedback: JSONL, CSV, Parquet, or hf:NAME.")
+]
+
+labels = typer.Typer(no_args_is_help=True, add_completion=False, help="Derive a label schema from data, or check one.")
+train = typer.Typer(add_completion=False)
+evaluate = typer.Typer(add_completion=False)
+
+
+@labels.command("init")
+def labels_init(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Where to write the schema.")] = Path("labels.toml"),
+    column: Columns = None,
+) -> None:
+    """Derive a label schema from labelled feedback.
+
+    Edit it then: titles and descriptions are what labelers see, and the order is class order.
+    """
+    from models.readers import RejectLog, read_items
+    from training.datasets import derive
+
+    if out.exists():
+        raise ConfigError(f"{out}: exists already; give another name with --out, or remove it")
+    with RejectLog(out.with_name(f"{out.name}.rejects.jsonl")) as log:
+        schema = derive(log.usable(read_items(data, columns_of(column))))
+    with atomic_write(out) as file:
+        file.write(schema.to_toml())
+    if log.count:
+        terminal.warn(log.summary())
+    for name, task in schema.tasks.items():
+        terminal.say(f"{name} ({task.kind}): {len(task.labels)} labels")
+    terminal.say(f"written to {out}; next: add titles and descriptions, then feedback labels check {out}")
+
+
+@labels.command("check")
+def labels_check(
+    file: Annotated[Path, typer.Argument(help="The schema to check.")] = Path("labels.toml"),
+) -> None:
+    """Check a label schema and report every fault at once."""
+    from models.labels import LabelSchema
+
+    schema = LabelSchema.load(file)
+    counts = ", ".join(f"{name} ({task.kind}, {len(task.labels)} labels)" for name, task in schema.tasks.items())
+    terminal.say(f"{file}: sound; {counts}")
+
+
+@train.command("train")
+def train_command(
+    data: Data,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder for the model.")],
+    dev: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Labelled feedback to stop and calibrate by; else a share of --data."),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Label schema; else derived from the data.")
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(metavar="ID|PATH|none", help="Pretrained encoder (default minilm); none: the linear part alone."),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings in TOML.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, e.g. epochs=3. Repeatable.")
+    ] = None,
+    column: Columns = None,
+    download: Annotated[bool, typer.Option("--download", help="Allow fetching the encoder from the hub.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model that is in DIR.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Train a model: an encoder with a head per task, beside linear n-gram heads.
+
+    Example: feedback train --data feedback.jsonl --out artifacts/current
+    """
+    from training.config import load_config
+    from training.train import train as run
+
+    settings = load_config(config, setting or [], encoder=encoder)
+    result = run(
+        data,
+        out,
+        settings,
+        dev=dev,
+        labels=labels,
+        columns=columns_of(column),
+        download=download,
+        overwrite=overwrite,
+        progress=terminal.Terminal(),
+    )
+    for note in result.notes:
+        terminal.warn(note)
+    if as_json:
+        json.dump(result.report, sys.stdout, ensure_ascii=False)
+    elif result.report is not None:
+        show(result.report, "On the rows held back (dev), which also chose thresholds and weights")
+    terminal.say(f"model written to {out}; next: feedback evaluate --model {out} --data FILE")
+
+
+@evaluate.command("evaluate")
+def evaluate_command(
+    model: Annotated[Path, typer.Option(metavar="DIR", help="The model.")],
+    data: Data,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here.")] = None,
+    column: Columns = None,
+) -> None:
+    """Measure a model on labelled feedback, beside a majority and a linear-only baseline."""
+    from training.evaluate import evaluate_file
+
+    figures, notes = evaluate_file(model, data, columns=columns_of(column), progress=terminal.Terminal())
+    for note in notes:
+        terminal.warn(note)
+    if json_file is not None:
+        write_json(json_file, figures)
+        terminal.say(f"figures written to {json_file}")
+    show(figures, f"{model} on {data}")
+
+
+def columns_of(settings: list[str] | None) -> dict[str, str]:
+    """``FIELD=NAME`` options as a mapping; ConfigError for anything else."""
+    columns = {}
+    for setting in settings or []:
+        field, equals, name = setting.partition("=")
+        if not equals or not field or not name:
+            raise ConfigError(f"--column {setting}: expected FIELD=NAME, e.g. --column text=Review")
+        columns[field] = name
+    return columns
+
+
+def show(figures: dict[str, Any], title: str) -> None:
+    """Print the figures of a model as a table, baselines first."""
+    rows = []
+    for task, whole in figures["tasks"].items():
+        parts = {name: found[task] for name, found in figures["parts"].items() if task in found}
+        # a model without an encoder is its own linear baseline
+        parts["combined" if "transformer" in parts else "linear (the model)"] = whole
+        for part, found in parts.items():
+            numbers = [found.get(key) for key in ("accuracy", "macro_f1", "micro_f1", "ece", "coverage")]
+            rows.append([task, part, str(whole["n"]), *["" if n is None else f"{n:.3f}" for n in numbers]])
+    columns = ["task", "part", "rows", "accuracy", "macro-F1", "micro-F1", "calibration error", "coverage"]
+    terminal.table(title, columns, rows, left=2)
+    for task, whole in figures["tasks"].items():
+        for label, count in whole["unknown_labels"].items():
+            terminal.warn(f"{task} label {label!r} is not known to the model: {count} row(s) counted as errors")

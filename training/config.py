@@ -1,0 +1,90 @@
+"""Every setting of a training run, with its default, in one place."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.errors import ConfigError, as_list, did_you_mean
+from models.readers import describe
+
+NO_ENCODER = "none"
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class TrainConfig(BaseModel):
+    """Settings of a run; written to the artifact as they were used.
+
+    Unknown keys are refused. ``epochs`` is an upper bound: training stops early when the macro-F1
+    on dev has not grown for ``patience`` epochs, and the best epoch is kept. ``threads`` of None
+    means the cores that are free at the start.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    encoder: str = "minilm"
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 13
+    threads: Positive | None = None
+    dev_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.15
+
+    epochs: Positive | None = None
+    patience: Positive = 2
+    batch_size: Positive = 32
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-4
+    head_learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.06
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    max_length: Annotated[int, Field(ge=8, le=8192)] = 128
+    bf16: bool = True
+
+    linear_strength: Annotated[float, Field(gt=0)] = 5.0
+    linear_features: Positive = 200_000
+
+    abstain_below: Annotated[float, Field(ge=0, le=1)] = 0.4
+
+    def epochs_for(self, rows: int) -> int:
+        """The bound on epochs: as set, or 3 for large data and up to 12 where rows are few.
+
+        A small set needs more passes for the same number of steps.
+        """
+        return self.epochs or max(3, min(12, round(9_000 / max(rows, 1))))
+
+
+def load_config(file: Path | None, settings: Sequence[str], **given: Any) -> TrainConfig:
+    """A configuration from a TOML file, ``key=value`` settings and values given by name.
+
+    The later wins. Raises ConfigError with every fault at once.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        try:
+            values.update(tomllib.loads(file.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise ConfigError(f"{file}: no such file") from None
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"{file}: not a readable TOML file: {error}") from None
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {setting}: expected key=value, e.g. --set epochs=3")
+        values[key.strip()] = value.strip()
+    values.update({key: value for key, value in given.items() if value is not None})
+    return _validated(values)
+
+
+def _validated(values: Mapping[str, Any]) -> TrainConfig:
+    known = list(TrainConfig.model_fields)
+    unknown = [f"no setting {key!r}; {did_you_mean(key, known)}" for key in values if key not in known]
+    try:
+        config = TrainConfig.model_validate({key: value for key, value in values.items() if key in known})
+    except ValidationError as error:
+        raise ConfigError(
+            f"configuration: faulty settings{as_list([*unknown, *describe(error).split('; ')])}"
+        ) from None
+    if unknown:
+        raise ConfigError(f"configuration: faulty settings{as_list(unknown)}")
+    return config

@@ -1,0 +1,120 @@
+"""From labelled items to arrays: schema, targets, split."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.errors import DataError, SchemaError, as_list, did_you_mean
+from models.labels import LabelSchema, derive_schema
+from models.records import LabeledItem
+from models.scores import Array
+from models.text import fingerprint, normalise
+
+#: Tasks that a schema is derived for; further ones are declared in labels.toml.
+DERIVED_TASKS = ("category", "sentiment")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Normalised texts and targets of labelled items.
+
+    ``targets`` holds per task an array (N, K) in class order, 1 where the label applies; a row of
+    NaN was not labelled for the task.
+    """
+
+    texts: list[str]
+    targets: dict[str, Array]
+
+    def labelled(self, task: str) -> np.ndarray:
+        """Indices of the rows that are labelled for ``task``."""
+        return np.flatnonzero(~np.isnan(self.targets[task][:, 0]))
+
+
+def derive(items: Iterable[LabeledItem]) -> LabelSchema:
+    """The schema of the labels that stand in ``items``; DataError if there are none."""
+    rows: dict[str, list[tuple[str, ...]]] = {task: [] for task in DERIVED_TASKS}
+    for item in items:
+        for task in DERIVED_TASKS:
+            labels = item.labels(task)
+            if labels is not None:
+                rows[task].append(labels)
+    labelled = {task: found for task, found in rows.items() if found}
+    if not labelled:
+        raise DataError(
+            "no labels in the data: expected a field 'category', 'categories' or 'sentiment' in some row, got none; "
+            "if they have other names, say which with --column category=NAME"
+        )
+    return derive_schema(labelled)
+
+
+def build(items: Sequence[LabeledItem], schema: LabelSchema, *, every_task: bool = True) -> Dataset:
+    """Texts and targets of ``items``; ``every_task`` wants rows labelled for each task.
+
+    Raises:
+        SchemaError: labels that the schema does not know, all of them, each with its count and
+            the nearest known one; or several labels in a row of a single task.
+        DataError: no row is labelled for some task.
+    """
+    targets = {name: np.full((len(items), len(task.labels)), np.nan, np.float32) for name, task in schema.tasks.items()}
+    problems: Counter[str] = Counter()
+    for row, item in enumerate(items):
+        for name, task in schema.tasks.items():
+            labels = item.labels(name)
+            if labels is None:
+                continue
+            if task.kind == "single" and len(labels) != 1:
+                problems[
+                    f"{name}: expected one label a row, got {len(labels)}; declare the task multi in labels.toml"
+                ] += 1
+                continue
+            targets[name][row] = 0
+            for label in labels:
+                if label in task.index:
+                    targets[name][row, task.index[label]] = 1
+                else:
+                    problems[f"unknown {name} label {label!r}; {did_you_mean(label, task.keys)}"] += 1
+    if problems:
+        faults = [f"{problem} ({count} row(s))" for problem, count in problems.most_common()]
+        raise SchemaError(f"the data does not fit the label schema; correct the data or the schema{as_list(faults)}")
+    for name, target in targets.items():
+        if every_task and np.isnan(target).all():
+            raise DataError(f"no row is labelled for task {name!r}; label some, or take the task out of labels.toml")
+    return Dataset([normalise(item.text) for item in items], targets)
+
+
+def split(items: Sequence[LabeledItem], dev_share: float) -> tuple[list[LabeledItem], list[LabeledItem]]:
+    """Items in train and dev, by a hash of the text: equal texts never stand on both sides.
+
+    The same item falls on the same side in every run, whatever else is in the file.
+    """
+    train: list[LabeledItem] = []
+    dev: list[LabeledItem] = []
+    for item in items:
+        digest = hashlib.sha256(fingerprint(item.text).encode()).digest()
+        share = int.from_bytes(digest[:8], "big") / 2**64
+        (dev if share < dev_share else train).append(item)
+    return (train, dev) if train else (dev, [])
+
+
+def data_fingerprint(items: Sequence[LabeledItem]) -> str:
+    """Hash over texts and labels in order: which data a model has seen."""
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(json.dumps([item.text, item.category, item.categories, item.sentiment]).encode())
+    return digest.hexdigest()[:16]
+
+
+def label_counts(dataset: Dataset, schema: LabelSchema) -> dict[str, dict[str, int]]:
+    """Per task the rows of each label, and under "" the labelled rows."""
+    counts = {}
+    for name, task in schema.tasks.items():
+        totals = np.nansum(dataset.targets[name], axis=0)
+        counts[name] = {
+            "": len(dataset.labelled(name)),
+            **{key: int(n) for key, n in zip(task.keys, totals, strict=True)},
+        }
+    return counts

@@ -1,0 +1,153 @@
+"""Measuring a model on labelled feedback, whole and part by part."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.artifact import verify
+from models.calibration import TaskCalibration
+from models.classifier import Classifier, PartScores
+from models.errors import DataError
+from models.labels import Task
+from models.progress import Progress
+from models.readers import RejectLog, read_items
+from models.records import LabeledItem
+from models.scores import Array, Scores
+from training.metrics import LabelSet, calibration_error, majority_labels, quality
+
+Figures = dict[str, Any]
+
+#: What the figures are split by.
+SLICES: Mapping[str, Callable[[LabeledItem], str | None]] = {
+    "language": lambda item: item.language,
+    "channel": lambda item: item.channel,
+    "product": lambda item: item.product,
+    "length": lambda item: _length_band(len(item.text)),
+}
+#: Smaller slices are left out: their figures would be chance.
+FEWEST_IN_SLICE = 10
+_CHUNK = 256
+
+
+def evaluate_file(
+    model: Path, data: str, *, columns: Mapping[str, str] | None = None, progress: Progress
+) -> tuple[Figures, list[str]]:
+    """Figures of the model in folder ``model`` on a file, and notes a person should read.
+
+    Rows that cannot be read go to ``DATA.rejects.jsonl`` in the working folder.
+
+    Raises:
+        ArtifactError: the model is missing or damaged.
+        DataError: the file cannot be read, or has no label for any task of the model.
+    """
+    manifest = verify(model)
+    classifier = Classifier.load(model)
+    with RejectLog(Path(f"{Path(data).name}.rejects.jsonl")) as log:
+        items = list(log.usable(read_items(data, columns)))
+    notes = [log.summary()] if log.count else []
+    if not items:
+        raise DataError(f"{data}: no row can be used; {log.summary()}")
+    return report(classifier, items, score(classifier, items, progress), manifest.label_counts), notes
+
+
+def score(classifier: Classifier, items: Sequence[LabeledItem], progress: Progress) -> PartScores:
+    """Run both parts over ``items`` once; every figure is computed from the result."""
+    chunks: list[PartScores] = []
+    with progress.stage("scoring", len(items), "texts") as advance:
+        for start in range(0, len(items), _CHUNK):
+            chunk = items[start : start + _CHUNK]
+            chunks.append(classifier.part_scores([item.text for item in chunk]))
+            advance(len(chunk))
+    return _joined(chunks)
+
+
+def report(
+    classifier: Classifier,
+    items: Sequence[LabeledItem],
+    parts: PartScores,
+    label_counts: Mapping[str, Mapping[str, int]],
+) -> Figures:
+    """All figures of a model on labelled items.
+
+    Args:
+        classifier: the model.
+        items: N labelled items; one without a label for a task does not count for it.
+        parts: what :func:`score` gave for them.
+        label_counts: of the training rows, for the majority baseline.
+
+    Returns:
+        ``n``; ``tasks``: per task the figures of the whole model (:func:`training.metrics.quality`
+        and ``n``, ``ece``, ``coverage``, ``unknown_labels``); ``parts``: the same, shorter, for
+        majority, linear and transformer; ``slices``: by language, channel, product and length.
+
+    Raises:
+        DataError: no item is labelled for any task of the model.
+    """
+    combined = classifier.combine(parts)
+    tasks: Figures = {}
+    shares: dict[str, Figures] = defaultdict(dict)
+    slices: dict[str, dict[str, Figures]] = {by: defaultdict(dict) for by in SLICES}
+    for name, task in classifier.schema.tasks.items():
+        rows = [row for row, item in enumerate(items) if item.labels(name) is not None]
+        if not rows:
+            continue
+        setting = classifier.settings[name]
+        truth = [items[row].labels(name) or () for row in rows]
+        tasks[name] = _figures(task, setting, truth, combined[name][rows])
+        tasks[name]["unknown_labels"] = dict(Counter(key for keys in truth for key in keys if key not in task.index))
+        shares["majority"][name] = quality(truth, [majority_labels(task, label_counts[name])] * len(rows))
+        if parts.transformer is not None:
+            shares["linear"][name] = _figures(task, setting, truth, parts.linear[name][rows])
+            shares["transformer"][name] = _figures(task, setting, truth, parts.transformer[name][rows])
+        for by, value, members in _slices([items[row] for row in rows]):
+            slices[by][value][name] = _figures(
+                task, setting, [truth[n] for n in members], combined[name][[rows[n] for n in members]]
+            )
+    if not tasks:
+        expected = ", ".join(classifier.schema.tasks)
+        raise DataError(f"nothing to measure: expected labels for {expected} in some row, got none")
+    for figures in (*shares.values(), *(value for by in slices.values() for value in by.values())):
+        for brief in figures.values():
+            brief.pop("per_label", None)
+    return {"n": len(items), "tasks": tasks, "parts": dict(shares), "slices": slices}
+
+
+def _figures(task: Task, setting: TaskCalibration, truth: Sequence[LabelSet], probabilities: Array) -> Figures:
+    answers = [setting.answer(task, row) for row in probabilities]
+    return {
+        "n": len(truth),
+        **quality(truth, [answer.labels for answer in answers]),
+        "ece": calibration_error(task, truth, probabilities),
+        "coverage": 1 - sum(answer.abstained for answer in answers) / len(answers),
+    }
+
+
+def _slices(items: Sequence[LabeledItem]) -> list[tuple[str, str, list[int]]]:
+    found = []
+    for by, value_of in SLICES.items():
+        groups: dict[str, list[int]] = defaultdict(list)
+        for row, item in enumerate(items):
+            if (value := value_of(item)) is not None:
+                groups[value].append(row)
+        found += [(by, value, rows) for value, rows in sorted(groups.items()) if len(rows) >= FEWEST_IN_SLICE]
+    return found
+
+
+def _length_band(length: int) -> str:
+    bands = ((40, "1-40 characters"), (160, "41-160 characters"), (640, "161-640 characters"))
+    return next((name for bound, name in bands if length <= bound), "over 640 characters")
+
+
+def _joined(chunks: Sequence[PartScores]) -> PartScores:
+    def join(parts: Sequence[Scores]) -> Scores:
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    transformers = [chunk.transformer for chunk in chunks if chunk.transformer is not None]
+    return PartScores(
+        linear=join([chunk.linear for chunk in chunks]),
+        transformer=join(transformers) if transformers else None,
+        truncated=[cut for chunk in chunks for cut in chunk.truncated],
+    )

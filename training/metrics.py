@@ -1,0 +1,90 @@
+"""How good answers are: counts of right and wrong, and whether probabilities mean what they say."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from models.labels import Task
+from models.scores import Array
+
+#: Bins of the calibration error, each with the same number of answers.
+ECE_BINS = 15
+
+LabelSet = tuple[str, ...]
+
+
+def quality(truth: Sequence[LabelSet], chosen: Sequence[LabelSet]) -> dict[str, Any]:
+    """Agreement of the chosen labels with the true ones, row by row.
+
+    Returns ``accuracy`` (all labels of a row right), ``macro_f1`` (mean over the labels that occur
+    in truth or answers), ``weighted_f1`` (mean weighted by support), ``micro_f1`` (over all
+    decisions together), and ``per_label`` with precision, recall, f1 and support. All in [0, 1].
+    A true label that no answer can hold counts as missed.
+    """
+    labels = sorted({label for row in (*truth, *chosen) for label in row})
+    column = {label: number for number, label in enumerate(labels)}
+    true, said = _indicators(truth, column), _indicators(chosen, column)
+    right = (true & said).sum(axis=0)
+    support, answers = true.sum(axis=0), said.sum(axis=0)
+    f1 = _ratio(2 * right, support + answers)
+    precision, recall = _ratio(right, answers), _ratio(right, support)
+    return {
+        "accuracy": float((true == said).all(axis=1).mean()),
+        "macro_f1": float(f1.mean()) if labels else 0.0,
+        "weighted_f1": float(_ratio((f1 * support).sum(), support.sum())),
+        "micro_f1": float(_ratio(2 * right.sum(), support.sum() + answers.sum())),
+        "per_label": {
+            label: {
+                "precision": float(precision[n]),
+                "recall": float(recall[n]),
+                "f1": float(f1[n]),
+                "support": int(support[n]),
+            }
+            for label, n in column.items()
+        },
+    }
+
+
+def _indicators(rows: Sequence[LabelSet], column: dict[str, int]) -> np.ndarray:
+    matrix = np.zeros((len(rows), len(column)), bool)
+    for number, row in enumerate(rows):
+        matrix[number, [column[label] for label in row]] = True
+    return matrix
+
+
+def _ratio(part: Any, whole: Any) -> np.ndarray:
+    part, whole = np.asarray(part, float), np.asarray(whole, float)
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+
+
+def calibration_error(task: Task, truth: Sequence[LabelSet], probabilities: Array) -> float:
+    """Expected calibration error in [0, 1] of probabilities (N, K), over bins of equal mass.
+
+    For a single task the probability of the answer against whether it is right; for a multi task
+    every label's probability against whether it applies (Guo et al. 2017; equal-mass bins as in
+    Nixon et al. 2019).
+    """
+    applies = np.array([[key in row for key in task.keys] for row in truth], bool)
+    if task.kind == "single":
+        best = probabilities.argmax(axis=1)
+        stated, held = probabilities.max(axis=1), applies[np.arange(len(best)), best]
+    else:
+        stated, held = probabilities.ravel(), applies.ravel()
+    order = np.argsort(stated, kind="stable")
+    bins = np.array_split(order, min(ECE_BINS, len(order)))
+    gaps = [len(rows) * abs(float(stated[rows].mean()) - float(held[rows].mean())) for rows in bins if len(rows)]
+    return sum(gaps) / len(order)
+
+
+def majority_labels(task: Task, counts: dict[str, int] | Any) -> LabelSet:
+    """What the majority baseline always answers, from the label counts of the training rows.
+
+    The most frequent label; for a multi task every label that more than half of the rows have,
+    or the most frequent one.
+    """
+    rows = counts[""]
+    ranked = sorted(task.keys, key=lambda key: -counts.get(key, 0))
+    if task.kind == "multi":
+        return tuple(key for key in ranked if counts.get(key, 0) * 2 > rows) or (ranked[0],)
+    return (ranked[0],)

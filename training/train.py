@@ -1,0 +1,193 @@
+"""A training run from a file of labelled feedback to a model on disk."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from models import artifact
+from models.calibration import Calibration, TaskCalibration
+from models.classifier import Classifier, PartScores
+from models.encoders import resolve_encoder
+from models.errors import DataError
+from models.files import write_json
+from models.labels import LabelSchema
+from models.progress import Progress
+from models.readers import RejectLog, read_items
+from models.records import LabeledItem, ModelName
+from training import datasets
+from training.calibrate import fit_task
+from training.config import NO_ENCODER, TrainConfig
+from training.datasets import Dataset
+from training.evaluate import Figures, report, score
+from training.linear import fit_linear
+
+_LIBRARIES = ("torch", "transformers", "scikit-learn", "numpy", "safetensors")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run made: the model's folder, its figures on dev (None without dev rows), and notes
+    a person should read."""
+
+    folder: Path
+    report: Figures | None
+    notes: list[str]
+
+
+def train(
+    data: str,
+    out: Path,
+    config: TrainConfig,
+    *,
+    dev: str | None = None,
+    labels: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    download: bool = False,
+    overwrite: bool = False,
+    progress: Progress,
+) -> Run:
+    """Train on ``data`` and write the model to ``out``.
+
+    Args:
+        data, dev: sources as :func:`models.readers.read_items` reads them. Without ``dev`` a share
+            of the data is held back by a hash of the text.
+        out: a new folder; it appears when everything has been written.
+        config: every setting.
+        labels: a label schema; without it one is derived from the data.
+        columns: what the sources call the fields.
+        download: whether the encoder may be fetched from the hub.
+        overwrite: whether a model in ``out`` may be replaced.
+        progress: shows the stages.
+
+    Raises:
+        InputError: data, schema, encoder or ``out`` cannot be used; nothing was written but
+            ``OUT.rejects.jsonl`` with the rows that could not be read.
+    """
+    artifact.check_target(out, overwrite=overwrite)
+    encoder = None if config.encoder == NO_ENCODER else resolve_encoder(config.encoder, download=download)
+    schema = None if labels is None else LabelSchema.load(labels)
+    notes: list[str] = []
+    items = _read(data, out.with_name(f"{out.name}.rejects.jsonl"), columns, notes, progress)
+    if dev is None:
+        train_items, dev_items = datasets.split(items, config.dev_share)
+    else:
+        train_items = items
+        dev_items = _read(dev, out.with_name(f"{out.name}.dev-rejects.jsonl"), columns, notes, progress)
+    schema = schema or datasets.derive(items)
+    train_set = datasets.build(train_items, schema)
+    dev_set = datasets.build(dev_items, schema, every_task=False)
+
+    with artifact.new_folder(out, overwrite=overwrite) as folder:
+        classifier = _fit(train_set, dev_set, schema, config, encoder, out.name, progress)
+        counts = datasets.label_counts(train_set, schema)
+        figures = None
+        if dev_items:
+            parts = score(classifier, dev_items, progress)
+            classifier = replace(classifier, settings=_calibrate(classifier, train_set, dev_set, parts, config))
+            figures = report(classifier, dev_items, parts, counts)
+            write_json(folder / artifact.REPORT, figures)
+        else:
+            notes.append("no rows to hold back: every epoch was run and the parts were weighted equally; give --dev")
+        with progress.stage("writing the model"):
+            classifier.save(folder)
+            artifact.write_manifest(
+                folder, _manifest(out.name, config, schema, train_items, dev_items, counts, figures)
+            )
+    return Run(out, figures, notes)
+
+
+def _read(
+    source: str, rejects: Path, columns: Mapping[str, str] | None, notes: list[str], progress: Progress
+) -> list[LabeledItem]:
+    items = []
+    with RejectLog(rejects) as log, progress.stage(f"reading {source}", None, "rows") as advance:
+        for item in log.usable(read_items(source, columns)):
+            items.append(item)
+            advance(1)
+    if not items:
+        raise DataError(f"{source}: no row can be used; {log.summary()}")
+    if log.count:
+        notes.append(log.summary())
+    return items
+
+
+def _fit(
+    train_set: Dataset,
+    dev_set: Dataset,
+    schema: LabelSchema,
+    config: TrainConfig,
+    encoder: Path | None,
+    name: str,
+    progress: Progress,
+) -> Classifier:
+    with progress.stage("fitting the linear part", 1 + len(schema.tasks), "steps") as advance:
+        linear = fit_linear(
+            train_set,
+            schema,
+            strength=config.linear_strength,
+            max_features=config.linear_features,
+            seed=config.seed,
+            advance=advance,
+        )
+    transformer = None
+    if encoder is not None:
+        # imported here, so that the linear part alone is trained without loading torch
+        from models.threads import use_threads
+        from training.finetune import finetune
+
+        use_threads(config.threads)
+        with tempfile.TemporaryDirectory(prefix="feedback-train-") as workspace:
+            stop_by = dev_set if dev_set.texts else None
+            transformer = finetune(train_set, stop_by, schema, config, encoder, Path(workspace), progress)
+    settings = {task: TaskCalibration() for task in schema.tasks}
+    return Classifier(schema, linear, transformer, settings, ModelName(name=name, version=""))
+
+
+def _calibrate(
+    classifier: Classifier, train_set: Dataset, dev_set: Dataset, parts: PartScores, config: TrainConfig
+) -> Calibration:
+    settings = {}
+    for name, task in classifier.schema.tasks.items():
+        rows = dev_set.labelled(name)
+        learnt = train_set.targets[name][train_set.labelled(name)]
+        settings[name] = fit_task(
+            task,
+            dev_set.targets[name][rows],
+            parts.linear[name][rows],
+            None if parts.transformer is None else parts.transformer[name][rows],
+            at_least_one=bool(learnt.any(axis=1).all()),
+            abstain_below=config.abstain_below,
+        )
+    return settings
+
+
+def _manifest(
+    name: str,
+    config: TrainConfig,
+    schema: LabelSchema,
+    train_items: Sequence[LabeledItem],
+    dev_items: Sequence[LabeledItem],
+    counts: Mapping[str, Mapping[str, int]],
+    figures: Figures | None,
+) -> artifact.Manifest:
+    headline = ("n", "accuracy", "macro_f1", "micro_f1", "ece")
+    tasks: dict[str, Any] = figures["tasks"] if figures else {}
+    return artifact.Manifest(
+        name=name,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        label_schema=schema.digest,
+        encoder=config.encoder,
+        data={
+            "rows": len(train_items),
+            "dev_rows": len(dev_items),
+            "fingerprint": datasets.data_fingerprint(train_items),
+        },
+        label_counts=counts,
+        configuration=config.model_dump(),
+        metrics={task: {key: found[key] for key in headline} for task, found in tasks.items()},
+        libraries={library: version(library) for library in _LIBRARIES},
+    )
