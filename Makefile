@@ -9,8 +9,10 @@ BIN := .venv/bin
 STARTER := training/data/starter
 DEMO := artifacts/demo
 PORT ?= 3000
+# further options for `feedback train` in the demo, e.g. TRAIN='--encoder none'
+TRAIN ?=
 
-.PHONY: help demo test lint clean
+.PHONY: help install demo test lint clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -26,10 +28,12 @@ help:  ## this list
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	touch $@
 
-$(DEMO)/manifest.json: .venv/installed
+install: .venv/installed  ## the environment in .venv
+
+# the model is kept when only the environment changed
+$(DEMO)/manifest.json: | .venv/installed
 	@$(BIN)/feedback train --data $(STARTER)/train.jsonl --dev $(STARTER)/dev.jsonl --labels models/labels.toml \
-		--config $(STARTER)/demo.toml --out $(DEMO) --overwrite
-	touch $@
+		--config $(STARTER)/demo.toml --out $(DEMO) --overwrite $(TRAIN)
 
 demo: $(DEMO)/manifest.json  ## train on the starter data, measure, serve, ask; ONCE=1 stops then
 	@$(BIN)/feedback evaluate --model $(DEMO) --data $(STARTER)/test.jsonl

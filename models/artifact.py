@@ -42,7 +42,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     name: str
     created_at: str
     label_schema: str
@@ -76,22 +76,33 @@ def new_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
             handle = os.open(path, os.O_RDONLY)
             os.fsync(handle)
             os.close(handle)
-        os.chmod(folder, 0o755)
-        old = None
-        if target.exists():
-            old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".old"))
-            os.replace(target, old)
-        os.replace(folder, target)
-        fsync_folder(target.parent)
-        if old is not None:
-            shutil.rmtree(old)
+        folder.chmod(0o755)
+        _take_place(folder, target)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
+def _take_place(folder: Path, target: Path) -> None:
+    if not target.exists():
+        folder.replace(target)
+        fsync_folder(target.parent)
+        return
+    old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".old"))
+    target.replace(old)
+    try:
+        folder.replace(target)
+    except OSError:
+        old.replace(target)
+        raise
+    fsync_folder(target.parent)
+    shutil.rmtree(old)
+
+
 def check_target(target: Path, *, overwrite: bool = False) -> None:
     """Raise InputError unless a model may be written to ``target``: before hours of training."""
+    if target.is_symlink():
+        raise InputError(f"{target}: expected a folder, got a link; give the folder itself")
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     if not (target / MANIFEST).is_file():
@@ -104,7 +115,7 @@ def check_target(target: Path, *, overwrite: bool = False) -> None:
 
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     """Complete the manifest with the digest of every file in ``folder``, and write it there."""
-    files = {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = {name: sha256(folder / name) for name in sorted(_files(folder))}
     complete = manifest.model_copy(update={"files": files})
     write_json(folder / MANIFEST, complete.model_dump())
     return complete
@@ -136,6 +147,7 @@ def verify(folder: Path) -> Manifest:
         got = sha256(file) if file.is_file() else "no such file"
         if got != expected:
             problems.append(f"{name}: expected SHA-256 {expected[:16]}…, got {got[:16]}")
+    problems += [f"{name}: not in the manifest" for name in sorted(_files(folder) - set(manifest.files))]
     if not manifest.files:
         problems.append(f"{MANIFEST} names no file")
     if problems:
@@ -143,3 +155,9 @@ def verify(folder: Path) -> Manifest:
             f"{folder}: the model is damaged; restore it from a copy or train it anew{as_list(problems)}"
         )
     return manifest
+
+
+def _files(folder: Path) -> set[str]:
+    """Names of all files but the manifest and hidden ones, which file managers leave."""
+    names = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+    return {str(name) for name in names if not any(part.startswith(".") for part in name.parts)} - {MANIFEST}

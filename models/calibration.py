@@ -55,11 +55,11 @@ class TaskCalibration(BaseModel):
         """The answer for one row (K,) of probabilities."""
         columns = self.choose(task, row[None, :])[0]
         # with no label chosen, how sure the model is that none applies
-        confidence = float(row[columns[0]]) if columns else float(1 - row.max())
+        confidence = round(float(row[columns[0]]) if columns else float(1 - row.max()), 6)
         score = None if task.values is None else float(np.clip(row @ np.asarray(task.values, np.float32), -1, 1))
         return TaskPrediction(
             labels=tuple(task.keys[column] for column in columns),
-            confidence=round(confidence, 6),
+            confidence=confidence,
             abstained=confidence < self.abstain_below,
             probabilities={key: round(float(value), 6) for key, value in zip(task.keys, row, strict=True)},
             score=None if score is None else round(score, 6),

@@ -113,7 +113,7 @@ class Classifier:
                 truncated=parts.truncated[row],
                 tier=tier,
                 model=self.model,
-                schema=self.schema.digest,
+                label_schema=self.schema.digest,
             )
             for row, item in enumerate(items)
         ]

@@ -68,7 +68,7 @@ def resolve_encoder(name: str, *, download: bool = False) -> Path:
 def _usable(folder: Path) -> Path:
     if not (folder / "config.json").is_file():
         raise EncoderNotFoundError(
-            f"{folder}: expected an encoder (config.json, tokenizer, model.safetensors), got a folder without config.json"
+            f"{folder}: expected an encoder (config.json, tokenizer, model.safetensors), got no config.json"
         )
     if not any(folder.glob("*.safetensors")):
         raise EncoderNotFoundError(

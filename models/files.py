@@ -33,17 +33,19 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     block raises, the temporary file goes and whatever stood at ``path`` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    temporary = Path(name)
+    os.close(handle)
     encoding = None if "b" in mode else "utf-8"
     try:
-        with open(handle, mode, encoding=encoding, newline=None if "b" in mode else "") as file:
+        with temporary.open(mode, encoding=encoding, newline=None if "b" in mode else "") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     fsync_folder(path.parent)
 

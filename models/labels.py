@@ -8,10 +8,10 @@ import hashlib
 import json
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
@@ -81,21 +81,7 @@ class Task(_Strict):
 
     @model_validator(mode="after")
     def _labels_fit_together(self) -> Self:
-        problems = []
-        if len(self.labels) < 2:
-            problems.append(f"expected at least 2 labels, got {len(self.labels)}")
-        for key, count in Counter(self.keys).items():
-            if count > 1:
-                problems.append(f"label {key!r} stands {count} times; keep one")
-        for label in self.labels:
-            parts = label.key.split("/")
-            if len(parts) > 2 or not all(part.strip() for part in parts):
-                problems.append(f"label {label.key!r}: expected 'label' or 'family/label'")
-        plain = {label.key for label in self.labels if "/" not in label.key}
-        used = {label.family for label in self.labels if "/" in label.key}
-        problems += [f"{key!r} is both a label and a family; rename one" for key in sorted(plain & used)]
-        problems += [f"family {key!r} has no label; remove it" for key in sorted(set(self.families) - used)]
-        if problems:
+        if problems := _key_faults(self.keys, self.families):
             raise ValueError("; ".join(problems))
         return self
 
@@ -180,12 +166,15 @@ def check_schema(path: Path) -> list[str]:
         return ["file not found; `feedback labels init --data FILE` derives one from labelled data"]
     except IsADirectoryError:
         return ["expected a file, got a folder"]
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        return [f"expected a readable file: {error.strerror}"]
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         return [f"not valid TOML: {error}"]
     try:
         LabelSchema.model_validate(data)
     except ValidationError as error:
-        return [_fault(dict(detail)) for detail in error.errors(include_url=False)]
+        faults = [_fault(dict(detail)) for detail in error.errors(include_url=False)]
+        return faults + [fault for fault in _hidden_faults(data) if fault not in faults]
     return []
 
 
@@ -214,6 +203,34 @@ def derive_schema(labels: Mapping[str, Iterable[tuple[str, ...]]]) -> LabelSchem
     except ValidationError as error:
         faults = [_fault(dict(detail)) for detail in error.errors(include_url=False)]
         raise SchemaError(f"no label schema can be derived from this data{as_list(faults)}") from None
+
+
+def _key_faults(keys: Sequence[str], families: Iterable[str]) -> list[str]:
+    problems = [] if len(keys) >= 2 else [f"expected at least 2 labels, got {len(keys)}"]
+    problems += [f"label {key!r} stands {count} times; keep one" for key, count in Counter(keys).items() if count > 1]
+    for key in keys:
+        parts = key.split("/")
+        if len(parts) > 2 or not all(part.strip() for part in parts):
+            problems.append(f"label {key!r}: expected 'label' or 'family/label'")
+    plain = {key for key in keys if "/" not in key}
+    used = {key.partition("/")[0] for key in keys if "/" in key}
+    problems += [f"{key!r} is both a label and a family; rename one" for key in sorted(plain & used)]
+    problems += [f"family {key!r} has no label; remove it" for key in sorted(set(families) - used)]
+    return problems
+
+
+def _hidden_faults(data: Mapping[str, Any]) -> list[str]:
+    """Faults between the labels of a task, which pydantic does not reach while a field is faulty."""
+    tasks = data.get("tasks")
+    found = []
+    for name, task in tasks.items() if isinstance(tasks, dict) else ():
+        labels = task.get("labels") if isinstance(task, dict) else None
+        if isinstance(labels, list):
+            keys = [label["key"] for label in labels if isinstance(label, dict) and isinstance(label.get("key"), str)]
+            families = task.get("families")
+            faults = _key_faults(keys, families if isinstance(families, dict) else ())
+            found += [f"tasks.{name}: {'; '.join(faults)}"] if faults and len(keys) == len(labels) else []
+    return found
 
 
 def _fault(detail: Mapping[str, object]) -> str:

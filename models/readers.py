@@ -6,37 +6,29 @@ that cannot be read at all raises DataError.
 
 import csv
 import gzip
+import io
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import date, time
+from itertools import chain
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, cast
 
 from pydantic import ValidationError
 
-from models.errors import DataError, as_list, did_you_mean
-from models.files import atomic_write
+from models.errors import DataError, did_you_mean
 from models.records import LIST_SEPARATOR, LabeledItem
+from models.rejects import Reject
+from models.validation import describe
 
 FORMATS = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 DATASET_PREFIX = "hf:"
 KNOWN_FIELDS = frozenset(LabeledItem.model_fields)
+_DAMAGED = (OSError, EOFError, zlib.error)
 _CELL_LIMIT = 8_000_000
-_SHOWN = 5
-
-
-@dataclass(frozen=True)
-class Reject:
-    """A row that could not be used: where it stands, why, and what it held."""
-
-    place: str
-    reason: str
-    row: object
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.reason}"
 
 
 Row = dict[str, Any] | Reject
@@ -53,10 +45,10 @@ def read_items(source: str | Path, columns: Mapping[str, str] | None = None) -> 
     Raises:
         DataError: the source is missing, empty, of an unknown format, or has no ``text``.
     """
-    renames = {theirs: ours for ours, theirs in (columns or {}).items()}
-    unknown = sorted(set(renames.values()) - KNOWN_FIELDS)
+    unknown = sorted(set(columns or {}) - KNOWN_FIELDS)
     if unknown:
         raise DataError(f"no field {unknown[0]!r} in a record; {did_you_mean(unknown[0], sorted(KNOWN_FIELDS))}")
+    renames = {theirs: ours for ours, theirs in (columns or {}).items()}
     empty = True
     for place, row in _rows(str(source), renames):
         empty = False
@@ -77,28 +69,6 @@ def _item(place: str, row: dict[str, Any]) -> LabeledItem | Reject:
         return Reject(place, describe(error), row)
 
 
-def describe(error: ValidationError, fields: Iterable[str] = ()) -> str:
-    """A pydantic error as one line of field, what was expected, what was got.
-
-    ``fields``: the known field names, to suggest one where an unknown was given. The text of the
-    feedback itself is never repeated.
-    """
-    known = list(fields)
-    reasons = []
-    for detail in error.errors(include_url=False):
-        where = ".".join(str(part) for part in detail["loc"]) or "record"
-        if detail["type"] == "missing":
-            reasons.append(f"field {where!r} is missing")
-        elif detail["type"] == "extra_forbidden":
-            reasons.append(f"unknown field {where!r}; {did_you_mean(where, known)}; own fields go into 'meta'")
-        else:
-            got = detail["input"]
-            shown = where != "text" and isinstance(got, str | int | float) and f", got {str(got)[:60]!r}"
-            message = detail["msg"].removeprefix("Value error, ")
-            reasons.append(f"{where}: {message[:1].lower()}{message[1:]}{shown or ''}")
-    return "; ".join(reasons)
-
-
 def _rows(source: str, renames: Mapping[str, str]) -> Iterator[tuple[str, Row]]:
     if source.startswith(DATASET_PREFIX):
         rows = _dataset_rows(source)
@@ -115,16 +85,24 @@ def _rows(source: str, renames: Mapping[str, str]) -> Iterator[tuple[str, Row]]:
             raise DataError(f"{source}: expected at least one row, got an empty file")
         if name.endswith(".parquet"):
             rows = _parquet_rows(path, renames)
-        elif ".jsonl" in name:
+        elif name.removesuffix(".gz").endswith(".jsonl"):
             rows = _json_rows(path)
         else:
             rows = _csv_rows(path, renames)
     for place, row in rows:
-        yield place, {renames.get(key, key): value for key, value in row.items()} if isinstance(row, dict) else row
+        yield place, row if isinstance(row, Reject) else _renamed(row, renames)
+
+
+def _renamed(row: dict[str, Any], renames: Mapping[str, str]) -> dict[str, Any]:
+    if not renames:
+        return row
+    chosen = {renames[name]: value for name, value in row.items() if name in renames}
+    return {name: value for name, value in row.items() if name not in renames} | chosen
 
 
 def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")  # type: ignore[return-value]
+    packed = path.name.lower().endswith(".gz")
+    return cast(IO[bytes], gzip.open(path, "rb")) if packed else path.open("rb")
 
 
 def _json_rows(path: Path) -> Iterator[tuple[str, Row]]:
@@ -147,8 +125,8 @@ def _json_rows(path: Path) -> Iterator[tuple[str, Row]]:
 def _lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     try:
         yield from enumerate(file, 1)
-    except (OSError, EOFError) as error:
-        raise DataError(f"{path}: damaged gzip file: {error}") from None
+    except _DAMAGED as error:
+        raise DataError(f"{path}: damaged file: {error}") from None
 
 
 def _no_constant(name: str) -> None:
@@ -157,27 +135,35 @@ def _no_constant(name: str) -> None:
 
 def _csv_rows(path: Path, renames: Mapping[str, str]) -> Iterator[tuple[str, Row]]:
     csv.field_size_limit(_CELL_LIMIT)
-    with _open(path) as file:
-        # a byte that is not UTF-8 becomes a lone surrogate, which the record refuses row by row
-        lines = (line.decode("utf-8-sig" if n == 1 else "utf-8", "surrogateescape") for n, line in _lines(path, file))
-        header = next(lines, "")
-        delimiter = max("\t;,", key=header.count)
-        names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
+    # a byte that is not UTF-8 becomes a lone surrogate, which the record refuses row by row
+    with io.TextIOWrapper(_open(path), "utf-8-sig", "surrogateescape", newline="") as file:
+        try:
+            first = file.readline()
+            table = csv.reader(chain([first], file), delimiter=max("\t;,", key=first.count), strict=True)
+            names = [name.strip() for name in next(table)]
+        except (csv.Error, *_DAMAGED) as error:
+            raise DataError(f"{path}: the first row is no row of column names: {error}") from None
         _need_text(path, names, renames)
-        reader = csv.DictReader(lines, names, restkey="", delimiter=delimiter, strict=True)
+        twice = [name for name, count in Counter(names).items() if count > 1 and name]
+        if twice:
+            raise DataError(f"{path}: column {twice[0]!r} stands twice; rename one")
         while True:
-            place = f"{path}:{reader.line_num + 2}"
+            place = f"{path}:{table.line_num + 1}"
             try:
-                row = next(reader, None)
+                cells = next(table, None)
             except csv.Error as error:
                 yield place, Reject(place, f"not valid CSV: {error}", None)
                 continue
-            if row is None:
+            except _DAMAGED as error:
+                raise DataError(f"{path}: damaged file: {error}") from None
+            if cells is None:
                 return
-            if "" in row:
-                yield place, Reject(place, f"expected {len(names)} cells, got more", row)
-            else:
-                yield place, {name: _cell(name, value, renames) for name, value in row.items()}
+            if cells and len(cells) != len(names):
+                yield place, Reject(place, f"expected {len(names)} cells, got {len(cells)}", cells)
+            elif cells:
+                # a column without a name is the row number that tables are often written with
+                named = zip(names, cells, strict=True)
+                yield place, {name: _cell(name, value, renames) for name, value in named if name}
 
 
 def _need_text(path: Path, names: list[str], renames: Mapping[str, str]) -> None:
@@ -188,8 +174,8 @@ def _need_text(path: Path, names: list[str], renames: Mapping[str, str]) -> None
         )
 
 
-def _cell(name: str, value: str | None, renames: Mapping[str, str]) -> object:
-    if value is None or not value.strip():
+def _cell(name: str, value: str, renames: Mapping[str, str]) -> object:
+    if not value.strip():
         return "" if renames.get(name, name) == "text" else None
     field_name = renames.get(name, name)
     if field_name in ("categories", "meta") and value.lstrip()[:1] in "[{":
@@ -214,7 +200,7 @@ def _parquet_rows(path: Path, renames: Mapping[str, str]) -> Iterator[tuple[str,
                 for row in batch.to_pylist():
                     number += 1
                     yield f"{path}:{number}", {name: _plain(value) for name, value in row.items()}
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a readable Parquet file: {error}") from None
 
 
@@ -234,55 +220,14 @@ def _dataset_rows(source: str) -> Iterator[tuple[str, Row]]:
         ) from None
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> Any:
+    """A value of a table as JSON would hold it; NaN is a missing one."""
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
     if isinstance(value, float) and math.isnan(value):
         return None
-    if hasattr(value, "isoformat"):
+    if isinstance(value, date | time):
         return value.isoformat()
-    return value
-
-
-class RejectLog:
-    """Bad rows on their way into a file, in constant memory.
-
-    Used as a context: when the block ends, with or without an error, the rejects stand in
-    ``path`` as JSON Lines; when there were none, no file is left there.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.count = 0
-        self.first: list[Reject] = []
-        self._file: IO[str] | None = None
-        self._open = ExitStack()
-
-    def __enter__(self) -> Self:
-        self.path.unlink(missing_ok=True)
-        return self
-
-    def usable(self, rows: Iterable[LabeledItem | Reject]) -> Iterator[LabeledItem]:
-        """The items among ``rows``; the rejects are kept here."""
-        for row in rows:
-            if isinstance(row, Reject):
-                self.add(row)
-            else:
-                yield row
-
-    def add(self, reject: Reject) -> None:
-        """Keep one bad row."""
-        if self._file is None:
-            self._file = self._open.enter_context(atomic_write(self.path))
-        line = {"place": reject.place, "reason": reject.reason, "row": reject.row}
-        self._file.write(json.dumps(line, default=str) + "\n")
-        self.count += 1
-        if len(self.first) < _SHOWN:
-            self.first.append(reject)
-
-    def summary(self) -> str:
-        """What was left out, for a person: count, the first places and reasons, and the file."""
-        more = self.count - len(self.first)
-        faults = [str(reject) for reject in self.first] + ([f"and {more} more"] if more else [])
-        return f"{self.count} row(s) left out, kept in {self.path}{as_list(faults)}"
-
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -1,5 +1,7 @@
 """What goes in and what comes out: feedback items, labelled items, predictions."""
 
+import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
@@ -24,13 +26,33 @@ MAX_TEXT = 50_000
 #: Between several labels in one cell of a table.
 LIST_SEPARATOR = "|"
 
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
+
 Tier = Literal["linear", "combined"]
 
 
-def _has_content(text: str) -> str:
+def _is_usable(text: str) -> str:
+    if not text:
+        raise ValueError("expected some text, got an empty one")
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"expected at most {MAX_TEXT:,} characters, got {len(text):,}; shorten or split it")
     if not any(character.isprintable() and not character.isspace() for character in text):
         raise ValueError("expected some text, got only blanks or control characters")
     return text
+
+
+def _is_storable(meta: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    try:
+        json.dumps(meta, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("expected Unicode text, got a lone surrogate; check the sender's encoding") from None
+    return meta
+
+
+def _is_no_flag(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("expected a number, got true or false")
+    return value
 
 
 def _is_unicode(text: object) -> object:
@@ -44,8 +66,8 @@ def _none_if_blank(value: object) -> object:
 
 
 def _is_iso(value: object) -> object:
-    # pydantic would take a bare number for seconds since 1970, which is never what a file means
-    if isinstance(value, int | float):
+    # pydantic would take a number for seconds since 1970, which is never what a file means
+    if isinstance(value, int | float) or (isinstance(value, str) and _NUMBER.fullmatch(value.strip())):
         raise ValueError("expected a date and time like 2026-03-10T09:30:00+01:00, got a number")
     return value
 
@@ -57,10 +79,10 @@ def _in_utc_if_naive(moment: datetime) -> datetime:
 Text = Annotated[
     str,
     BeforeValidator(_is_unicode),
-    StringConstraints(min_length=1, max_length=MAX_TEXT),
-    AfterValidator(_has_content),
+    AfterValidator(_is_usable),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_TEXT}),
 ]
-Word = Annotated[str, BeforeValidator(_is_unicode), StringConstraints(min_length=1, max_length=200)]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=200), BeforeValidator(_is_unicode)]
 LanguageTag = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*$"),
@@ -69,7 +91,11 @@ LanguageTag = Annotated[
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2}$", to_upper=True)]
 Moment = Annotated[datetime, BeforeValidator(_is_iso), AfterValidator(_in_utc_if_naive)]
 # described flat: pydantic's own schema of a JSON value refers to itself, which BentoML cannot embed
-Meta = Annotated[Mapping[str, JsonValue], WithJsonSchema({"type": "object", "additionalProperties": True})]
+Meta = Annotated[
+    Mapping[str, JsonValue],
+    AfterValidator(_is_storable),
+    WithJsonSchema({"type": "object", "additionalProperties": True}),
+]
 LabelKey = Annotated[str, StringConstraints(min_length=1, max_length=120, strip_whitespace=True)]
 
 
@@ -86,10 +112,10 @@ class FeedbackItem(BaseModel):
     text: Text
     id: Word | None = None
     language: LanguageTag | None = None
-    rating: Annotated[float, Field(ge=1, le=5)] | None = None
-    nps: Annotated[int, Field(ge=0, le=10)] | None = None
-    csat: Annotated[float, Field(ge=1, le=7)] | None = None
-    ces: Annotated[float, Field(ge=1, le=7)] | None = None
+    rating: Annotated[float, Field(ge=1, le=5), BeforeValidator(_is_no_flag)] | None = None
+    nps: Annotated[int, Field(ge=0, le=10), BeforeValidator(_is_no_flag)] | None = None
+    csat: Annotated[float, Field(ge=1, le=7), BeforeValidator(_is_no_flag)] | None = None
+    ces: Annotated[float, Field(ge=1, le=7), BeforeValidator(_is_no_flag)] | None = None
     channel: Word | None = None
     country: Country | None = None
     product: Word | None = None
@@ -124,11 +150,10 @@ class LabeledItem(FeedbackItem):
             one, several = self.category, self.categories
             return several if one is None else (one,)
         value: JsonValue = self.sentiment if task == "sentiment" else self.meta.get(task)
-        if value is None or value == "":
-            return None
         if isinstance(value, list):
-            return tuple(str(label) for label in value)
-        return tuple(label.strip() for label in str(value).split(LIST_SEPARATOR))
+            return tuple(stripped for label in value if (stripped := str(label).strip()))
+        labels = () if value is None else (label.strip() for label in str(value).split(LIST_SEPARATOR))
+        return tuple(label for label in labels if label) or None
 
 
 class TaskPrediction(BaseModel):

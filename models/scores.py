@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit, softmax
 
 from models.labels import Task
 
@@ -11,16 +12,12 @@ Scores = dict[str, Array]
 
 def probabilities_of(task: Task, logits: Array) -> Array:
     """Logits (N, K) to probabilities (N, K): softmax over a single task, a sigmoid each for multi."""
-    if task.kind == "single":
-        shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-        softmax: Array = shifted / shifted.sum(axis=1, keepdims=True)
-        return softmax
-    sigmoid: Array = 1.0 / (1.0 + np.exp(-np.clip(logits, -40, 40)))
-    return sigmoid
+    probabilities: Array = softmax(logits, axis=1) if task.kind == "single" else expit(logits)
+    return probabilities
 
 
 def logits_of(task: Task, probabilities: Array) -> Array:
     """The inverse of :func:`probabilities_of`, up to the constant a softmax does not see."""
     clipped = np.clip(probabilities, 1e-7, 1 - 1e-7)
-    logits: Array = np.log(clipped) if task.kind == "single" else np.log(clipped / (1 - clipped))
+    logits: Array = np.log(clipped) if task.kind == "single" else logit(clipped)
     return logits

@@ -17,9 +17,9 @@ UNKNOWN = "und"
 _MARGIN = 0.08
 _FEWEST_LETTERS = 4
 
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad]")
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad]")
 _URL = re.compile(r"https?://\S+|www\.\S+", re.IGNORECASE)
-_USER = re.compile(r"(?<!\w)@\w+")
+_USER = re.compile(r"(?<!\w)@\w[\w\u0300-\u036f]*")
 _SPACE = re.compile(r"\s+")
 # Romanian is still typed with the cedilla letters of old code pages.
 _COMMA_BELOW = str.maketrans("şţŞŢ", "șțȘȚ")
@@ -46,8 +46,7 @@ def normalise(text: str) -> str:
     stays); addresses become ``http``, handles ``@user``; old Romanian letters become today's; runs
     of blanks become one. Case stays: encoders and the linear part fold it themselves.
     """
-    text = unicodedata.normalize("NFC", text)
-    text = _CONTROL.sub("", _SPACE.sub(" ", text))
+    text = _SPACE.sub(" ", unicodedata.normalize("NFC", _CONTROL.sub("", text)))
     text = _USER.sub("@user", _URL.sub("http", text))
     if not _TURKISH.search(text):
         text = text.translate(_COMMA_BELOW)
@@ -60,8 +59,15 @@ def fingerprint(text: str) -> str:
     Splits and duplicate checks go by it, so that a copy never stands on both sides. A text
     without letters is its own fingerprint.
     """
-    folded = unicodedata.normalize("NFKD", normalise(text).casefold())
-    return "".join(character for character in folded if character.isalnum()) or text.strip()
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", normalise(text)).casefold())
+    return (
+        "".join(character for character in folded if character.isalnum() or _is_vowel_sign(character)) or text.strip()
+    )
+
+
+def _is_vowel_sign(character: str) -> bool:
+    """Whether a mark spells a sound, as in Hindi, rather than an accent."""
+    return unicodedata.category(character)[0] == "M" and not unicodedata.combining(character)
 
 
 def detect_language(text: str) -> str:

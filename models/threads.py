@@ -23,7 +23,7 @@ def free_cores(seconds: float = 0.2) -> int:
     import psutil
 
     allowed = len(os.sched_getaffinity(0))
-    busy = sum(share > 50 for share in psutil.cpu_percent(interval=seconds, percpu=True))
+    busy = sum(bool(share > 50) for share in psutil.cpu_percent(interval=seconds, percpu=True))
     return max(1, min(allowed, (os.cpu_count() or 1) - busy))
 
 

@@ -6,12 +6,14 @@ token vectors (Reimers and Gurevych 2019), and every task reads that one vector.
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
@@ -28,6 +30,9 @@ ENCODER = "encoder"
 
 #: Padded tokens of one batch: enough to keep the cores busy, small enough to stay in cache.
 TOKENS_PER_BATCH = 4096
+#: What the libraries raise over files that are no encoder.
+_UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)
+
 #: Of a text that is too long, this share of the tokens comes from its beginning, the rest from
 #: its end: customers put the matter first and the demand last (Sun et al. 2019, "head+tail").
 HEAD_SHARE = 0.75
@@ -49,7 +54,8 @@ class Network(nn.Module):
         """Let every head begin with the frequencies (K,) of its labels instead of learning them."""
         for head, prior, task in zip(self.heads, priors, self._tasks, strict=True):
             shares = prior.clamp(1e-4, 1 - 1e-4)
-            head.bias.copy_(shares.log() if task.kind == "single" else shares.logit())
+            bias = shares.log() if task.kind == "single" else shares.logit()
+            head.load_state_dict({"weight": head.weight, "bias": bias})
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         """Logits of shape (B, K) per task for token ids and mask of shape (B, T)."""
@@ -88,7 +94,7 @@ class TransformerModel:
         """
         try:
             tokenizer, encoder = _load_encoder(folder)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except _UNREADABLE as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise EncoderNotFoundError(
                 f"{folder}: expected an encoder with its tokenizer, got one that cannot be loaded: {reason}"
@@ -115,7 +121,9 @@ class TransformerModel:
     def _logits(self, ids: list[list[int]]) -> Scores:
         self.network.eval()
         device = next(self.network.parameters()).device
-        logits = {name: np.zeros((len(ids), len(task.labels)), np.float32) for name, task in self.schema.tasks.items()}
+        logits: Scores = {
+            name: np.zeros((len(ids), len(task.labels)), np.float32) for name, task in self.schema.tasks.items()
+        }
         for rows in batches_by_length([len(row) for row in ids]):
             inputs = self.pad([ids[row] for row in rows])
             outputs = self.network(**{name: tensor.to(device) for name, tensor in inputs.items()})
@@ -135,8 +143,9 @@ class TransformerModel:
     def save(self, folder: Path) -> None:
         """Write encoder, tokenizer, heads and settings into ``folder``."""
         encoder: Any = self.network.encoder
-        encoder.save_pretrained(folder / ENCODER)
-        self.tokenizer.save_pretrained(folder / ENCODER)
+        with _no_progress_bars():
+            encoder.save_pretrained(folder / ENCODER)
+            self.tokenizer.save_pretrained(folder / ENCODER)
         save_file(
             {name: tensor.contiguous() for name, tensor in self.network.heads.state_dict().items()}, folder / HEADS
         )
@@ -154,7 +163,7 @@ class TransformerModel:
             tokenizer, encoder = _load_encoder(folder / ENCODER)
             network = Network(encoder, schema)
             network.heads.load_state_dict(load_file(folder / HEADS))
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except _UNREADABLE as error:
             raise ArtifactError(f"{folder}: encoder and heads cannot be loaded: {error}") from None
         return cls(schema, tokenizer, network.eval(), settings["max_length"])
 
@@ -180,19 +189,26 @@ _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert"}
 
 
 def _load_encoder(folder: Path) -> tuple[PreTrainedTokenizerBase, nn.Module]:
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
+    with _no_progress_bars():
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         options = {"add_pooling_layer": False} if config.model_type in _WITH_POOLER else {}
         encoder = AutoModel.from_pretrained(
             folder, config=config, local_files_only=True, use_safetensors=True, dtype=torch.float32, **options
         )
+    return tokenizer, encoder
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Files of a model are read and written in under a second; the library would draw bars for it."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
     finally:
         if shown:
             transformers_logging.enable_progress_bar()
-    return tokenizer, encoder
 
 
 def _positions(encoder: Any) -> int:

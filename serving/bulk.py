@@ -15,8 +15,9 @@ from models.errors import DataError
 from models.files import atomic_write
 from models.labels import LabelSchema
 from models.progress import Progress
-from models.readers import RejectLog, read_items
+from models.readers import read_items
 from models.records import LIST_SEPARATOR, FeedbackItem, LabeledItem, Prediction
+from models.rejects import RejectLog
 
 OUT_FORMATS = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
 _CHUNK = 256
@@ -70,9 +71,12 @@ def _chunks(items: Iterable[LabeledItem]) -> Iterator[list[LabeledItem]]:
 @contextmanager
 def _text_file(path: Path) -> Iterator[IO[str]]:
     if path.name.lower().endswith(".gz"):
-        with atomic_write(path, "wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed:
-            with io.TextIOWrapper(packed, encoding="utf-8", newline="") as file:
-                yield file
+        with (
+            atomic_write(path, "wb") as raw,
+            gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed,
+            io.TextIOWrapper(packed, encoding="utf-8", newline="") as file,
+        ):
+            yield file
     else:
         with atomic_write(path) as file:
             yield file

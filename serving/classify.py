@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pydantic import JsonValue, ValidationError
 
 from models.classifier import Classifier
-from models.readers import describe
 from models.records import FeedbackItem
+from models.validation import describe
 from serving.api import ItemResult
 from serving.routing.decide import decide
 from serving.routing.rules import RuleSet

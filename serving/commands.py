@@ -64,7 +64,7 @@ def serve_command(
 
     Example: feedback serve --model artifacts/current
     """
-    from serving.server import ask, base_url, read_samples, running, sample_rows
+    from serving.server import ask, base_url, check_ended_well, read_samples, running, sample_rows
 
     if once and samples is None:
         raise ConfigError("--once stops after the samples; give some with --samples FILE")
@@ -83,9 +83,11 @@ def serve_command(
         terminal.say(f"""curl -s {url}/classify -H 'Content-Type: application/json' \\
   -d '{{"items": [{{"text": "The parcel came late and the lid is cracked"}}]}}'""")
         try:
-            process.wait()
+            status = process.wait()
         except KeyboardInterrupt:
             terminal.say("stopping")
+        else:
+            check_ended_well(status)
 
 
 def check_model_and_rules(model: Path, rules: Path | None) -> tuple[str, ...]:
@@ -109,6 +111,11 @@ def check_model_and_rules(model: Path, rules: Path | None) -> tuple[str, ...]:
             "never hold and items go to triage; write your own and give them with --rules"
         )
     return tuple(schema.tasks)
+
+
+@rules.callback()
+def _rules() -> None:
+    """Check the routing rules."""
 
 
 @rules.command("check")

@@ -16,11 +16,14 @@ from typing import Any
 
 from models.errors import FeedbackError
 from models.progress import Progress
-from models.readers import Reject, read_items
+from models.readers import read_items
 from models.records import LabeledItem
+from models.rejects import Reject
 from serving.settings import Settings
 
 SERVICE = "serving.service:FeedbackService"
+#: The service is on this machine: a proxy in the environment has no part in it.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _ROOT = Path(__file__).parent.parent
 _READY_WITHIN = 120.0
 _STOP_WITHIN = 15.0
@@ -61,7 +64,7 @@ def running(settings: Settings, host: str, port: int, progress: Progress) -> Ite
     previous = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     try:
         with progress.stage("starting the service"):
-            _wait_until_ready(process, host, port)
+            wait_until_ready(process, base_url(host, port))
         yield process
     finally:
         process.terminate()
@@ -73,7 +76,8 @@ def running(settings: Settings, host: str, port: int, progress: Progress) -> Ite
         signal.signal(signal.SIGTERM, previous)
 
 
-def _wait_until_ready(process: "subprocess.Popen[bytes]", host: str, port: int) -> None:
+def wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:
+    """Return when the service at ``url`` answers; ServerError if it ends or takes too long."""
     deadline = time.monotonic() + _READY_WITHIN
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -81,11 +85,17 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", host: str, port: int) 
                 f"the service ended at its start with status {process.returncode}; its messages stand above"
             )
         try:
-            with urllib.request.urlopen(f"{base_url(host, port)}/readyz", timeout=2):
+            with _OPENER.open(f"{url}/readyz", timeout=2):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
     raise ServerError(f"the service was not ready after {_READY_WITHIN:.0f} s; its messages stand above")
+
+
+def check_ended_well(status: int) -> None:
+    """Raise ServerError unless the service ended because it was told to."""
+    if status > 0:
+        raise ServerError(f"the service ended by itself with status {status}; its messages stand above")
 
 
 def base_url(host: str, port: int) -> str:
@@ -99,7 +109,7 @@ def ask(url: str, items: Sequence[dict[str, Any]], timeout: float = 30.0) -> lis
     body = json.dumps({"items": list(items)}).encode()
     request = urllib.request.Request(f"{url}/classify", body, {"Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:
+        with _OPENER.open(request, timeout=timeout) as answer:
             results: list[dict[str, Any]] = json.load(answer)
             return results
     except urllib.error.HTTPError as error:

@@ -45,7 +45,7 @@ class FeedbackService:
         gc.freeze()
         gc.set_threshold(50_000, 50, 100)
 
-    @bentoml.api(route="/classify")
+    @bentoml.api(route="/classify")  # type: ignore[untyped-decorator]  # BentoML's decorator has no types
     async def classify(self, items: RawItems) -> list[ItemResult]:
         """Prediction and routing decision for each item, or the item's own error.
 
@@ -55,5 +55,6 @@ class FeedbackService:
         return await asyncio.get_running_loop().run_in_executor(self._compute, work)
 
 
-_SHAPES: dict[str, Any] = {"/classify": ClassifyRequest}
-FeedbackService.add_asgi_middleware(Gate, max_body=MAX_BODY, shapes=_SHAPES)
+# the decorator makes a bentoml.Service of the class, which its types do not say
+_service: Any = FeedbackService
+_service.add_asgi_middleware(Gate, max_body=MAX_BODY, shapes={"/classify": ClassifyRequest})

@@ -1,6 +1,9 @@
 """Choosing how the parts are combined and answers chosen, on rows that were not trained on."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
 from models.calibration import TaskCalibration
@@ -71,10 +74,11 @@ def _best_threshold(task: Task, truth: Array, probabilities: Array) -> tuple[flo
     return threshold, float(f1_score(truth, predicted, average="macro", zero_division=0))
 
 
-def _near_middle(grid: Array, quality: list[float], middle: float) -> float:
+def _near_middle(grid: NDArray[np.floating[Any]], quality: list[float], middle: float) -> float:
     best = max(quality)
     near = [float(value) for value, got in zip(grid, quality, strict=True) if got >= best - 0.001]
-    return round(min(near, key=lambda value: abs(value - middle)), 4)
+    nearest = min(near, key=lambda value: abs(value - middle))
+    return round(nearest, 4)
 
 
 def _loss(task: Task, truth: Array, probabilities: Array) -> float:

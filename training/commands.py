@@ -34,7 +34,8 @@ def labels_init(
 
     Edit it then: titles and descriptions are what labelers see, and the order is class order.
     """
-    from models.readers import RejectLog, read_items
+    from models.readers import read_items
+    from models.rejects import RejectLog
     from training.datasets import derive
 
     if out.exists():

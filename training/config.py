@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import ConfigError, as_list, did_you_mean
-from models.readers import describe
+from models.validation import describe
 
 NO_ENCODER = "none"
 

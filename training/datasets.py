@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.errors import DataError, SchemaError, as_list, did_you_mean
 from models.labels import LabelSchema, derive_schema
@@ -29,7 +30,7 @@ class Dataset:
     texts: list[str]
     targets: dict[str, Array]
 
-    def labelled(self, task: str) -> np.ndarray:
+    def labelled(self, task: str) -> NDArray[np.intp]:
         """Indices of the rows that are labelled for ``task``."""
         return np.flatnonzero(~np.isnan(self.targets[task][:, 0]))
 
@@ -59,7 +60,9 @@ def build(items: Sequence[LabeledItem], schema: LabelSchema, *, every_task: bool
             the nearest known one; or several labels in a row of a single task.
         DataError: no row is labelled for some task.
     """
-    targets = {name: np.full((len(items), len(task.labels)), np.nan, np.float32) for name, task in schema.tasks.items()}
+    targets: dict[str, Array] = {
+        name: np.full((len(items), len(task.labels)), np.nan, np.float32) for name, task in schema.tasks.items()
+    }
     problems: Counter[str] = Counter()
     for row, item in enumerate(items):
         for name, task in schema.tasks.items():
@@ -94,7 +97,8 @@ def split(items: Sequence[LabeledItem], dev_share: float) -> tuple[list[LabeledI
     train: list[LabeledItem] = []
     dev: list[LabeledItem] = []
     for item in items:
-        digest = hashlib.sha256(fingerprint(item.text).encode()).digest()
+        # salted: data that was split by a plain hash before must not fall on one side again
+        digest = hashlib.sha256(f"dev:{fingerprint(item.text)}".encode()).digest()
         share = int.from_bytes(digest[:8], "big") / 2**64
         (dev if share < dev_share else train).append(item)
     return (train, dev) if train else (dev, [])

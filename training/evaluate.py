@@ -13,8 +13,9 @@ from models.classifier import Classifier, PartScores
 from models.errors import DataError
 from models.labels import Task
 from models.progress import Progress
-from models.readers import RejectLog, read_items
+from models.readers import read_items
 from models.records import LabeledItem
+from models.rejects import RejectLog
 from models.scores import Array, Scores
 from training.metrics import LabelSet, calibration_error, majority_labels, quality
 

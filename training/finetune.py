@@ -10,7 +10,6 @@ from datasets import Dataset as Rows
 from torch import Tensor, nn
 from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
-from transformers.utils import logging as transformers_logging
 
 from models.labels import LabelSchema
 from models.progress import Advance, Progress
@@ -41,8 +40,6 @@ def finetune(
         workspace: folder for checkpoints, the caller's to remove.
         progress: advanced by rows.
     """
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
     set_seed(config.seed)
     model = TransformerModel.from_encoder(encoder, schema, max_length=config.max_length, dropout=config.dropout)
     model.network.start_from([_label_shares(train.targets[name]) for name in schema.tasks])
@@ -146,7 +143,7 @@ class _Collator:
 class _Trainer(Trainer):
     schema: LabelSchema
 
-    def compute_loss(  # type: ignore[override]
+    def compute_loss(
         self,
         model: nn.Module,
         inputs: dict[str, Tensor],

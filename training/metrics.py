@@ -1,9 +1,10 @@
 """How good answers are: counts of right and wrong, and whether probabilities mean what they say."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from models.labels import Task
 from models.scores import Array
@@ -46,16 +47,16 @@ def quality(truth: Sequence[LabelSet], chosen: Sequence[LabelSet]) -> dict[str, 
     }
 
 
-def _indicators(rows: Sequence[LabelSet], column: dict[str, int]) -> np.ndarray:
+def _indicators(rows: Sequence[LabelSet], column: dict[str, int]) -> NDArray[np.bool_]:
     matrix = np.zeros((len(rows), len(column)), bool)
     for number, row in enumerate(rows):
         matrix[number, [column[label] for label in row]] = True
     return matrix
 
 
-def _ratio(part: Any, whole: Any) -> np.ndarray:
-    part, whole = np.asarray(part, float), np.asarray(whole, float)
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+def _ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
+    above, below = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+    return np.asarray(np.divide(above, below, out=np.zeros_like(above), where=below > 0))
 
 
 def calibration_error(task: Task, truth: Sequence[LabelSet], probabilities: Array) -> float:
@@ -72,12 +73,15 @@ def calibration_error(task: Task, truth: Sequence[LabelSet], probabilities: Arra
     else:
         stated, held = probabilities.ravel(), applies.ravel()
     order = np.argsort(stated, kind="stable")
-    bins = np.array_split(order, min(ECE_BINS, len(order)))
-    gaps = [len(rows) * abs(float(stated[rows].mean()) - float(held[rows].mean())) for rows in bins if len(rows)]
-    return sum(gaps) / len(order)
+    stated, held = stated[order], held[order]
+    edges = np.linspace(0, len(order), ECE_BINS + 1)[1:-1].astype(int)
+    # equal probabilities stand in one bin, or the order of rows would decide
+    edges = np.unique(np.searchsorted(stated, stated[edges], side="right"))
+    bins = zip(np.split(stated, edges), np.split(held, edges), strict=True)
+    return float(sum(abs(said.sum() - held.sum()) for said, held in bins if len(said)) / len(order))
 
 
-def majority_labels(task: Task, counts: dict[str, int] | Any) -> LabelSet:
+def majority_labels(task: Task, counts: Mapping[str, int]) -> LabelSet:
     """What the majority baseline always answers, from the label counts of the training rows.
 
     The most frequent label; for a multi task every label that more than half of the rows have,

@@ -16,8 +16,9 @@ from models.errors import DataError
 from models.files import write_json
 from models.labels import LabelSchema
 from models.progress import Progress
-from models.readers import RejectLog, read_items
+from models.readers import read_items
 from models.records import LabeledItem, ModelName
+from models.rejects import RejectLog
 from training import datasets
 from training.calibrate import fit_task
 from training.config import NO_ENCODER, TrainConfig

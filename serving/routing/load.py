@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from models.errors import RulesError, as_list, did_you_mean
 from models.labels import LabelSchema
-from models.readers import describe
+from models.validation import describe
 from serving.routing.rules import Outcome, Rule, RuleSet
 
 DEFAULT_RULES = Path(__file__).with_name("routing.toml")

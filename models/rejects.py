@@ -1,0 +1,76 @@
+"""Rows that could not be used: named, kept in a file, never dropped in silence."""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Self
+
+from models.errors import as_list
+from models.files import atomic_write
+from models.records import LabeledItem
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row that could not be used: where it stands, why, and what it held."""
+
+    place: str
+    reason: str
+    row: object
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.reason}"
+
+
+class RejectLog:
+    """Bad rows on their way into a file, in constant memory.
+
+    Used as a context: when the block ends, with or without an error, the rejects stand in
+    ``path`` as JSON Lines; when there were none, no file is left there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.count = 0
+        self.first: list[Reject] = []
+        self._file: IO[str] | None = None
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        self.path.unlink(missing_ok=True)
+        return self
+
+    def usable(self, rows: Iterable[LabeledItem | Reject]) -> Iterator[LabeledItem]:
+        """The items among ``rows``; the rejects are kept here."""
+        for row in rows:
+            if isinstance(row, Reject):
+                self.add(row)
+            else:
+                yield row
+
+    def add(self, reject: Reject) -> None:
+        """Keep one bad row."""
+        if self._file is None:
+            self._file = self._open.enter_context(atomic_write(self.path))
+        line = {"place": reject.place, "reason": reject.reason, "row": reject.row}
+        try:
+            text = json.dumps(line, default=str, allow_nan=False)
+        except ValueError:  # a number that JSON cannot hold
+            text = json.dumps({**line, "row": repr(reject.row)})
+        self._file.write(text + "\n")
+        self.count += 1
+        if len(self.first) < _SHOWN:
+            self.first.append(reject)
+
+    def summary(self) -> str:
+        """What was left out, for a person: count, the first places and reasons, and the file."""
+        more = self.count - len(self.first)
+        faults = [str(reject) for reject in self.first] + ([f"and {more} more"] if more else [])
+        return f"{self.count} row(s) left out, kept in {self.path}{as_list(faults)}"
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()

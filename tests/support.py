@@ -1,0 +1,23 @@
+"""Where things lie, and reading and writing JSON Lines, for the tests."""
+
+import json
+import socket
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+STARTER = ROOT / "training/data/starter"
+
+
+def read_jsonl(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def write_jsonl(path: Path, rows: list[dict]) -> Path:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
