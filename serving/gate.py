@@ -17,6 +17,10 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 
+#: How many times the largest body is still read, to answer its sender.
+_DISCARDED = 8
+
+
 class RefusedError(Exception):
     """A request that is answered here, with its HTTP status."""
 
@@ -30,7 +34,7 @@ class Gate:
 
     Args:
         app: what comes behind.
-        max_body: bytes; a longer body is refused with 413 as soon as that many have come.
+        max_body: bytes; a longer body is refused with 413, and never held in memory.
         shapes: per path the model that the body must have.
     """
 
@@ -55,8 +59,11 @@ class Gate:
         kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower().decode("latin-1")
         if kind != "application/json":
             raise RefusedError(415, f"expected content type application/json, got {kind or 'none'}")
+        # of a body that is too large the rest is read and thrown away, up to a bound: a connection that is
+        # closed while the caller still sends is reset, and the caller never sees the answer
+        bound = self._max_body * _DISCARDED
         announced = headers.get(b"content-length", b"0")
-        if announced.isdigit() and int(announced) > self._max_body:
+        if announced.isdigit() and int(announced) > bound:
             raise RefusedError(413, self._too_large())
         parts: list[bytes] = []
         size, more = 0, True
@@ -64,11 +71,13 @@ class Gate:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise RefusedError(400, "the body ended early")
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > self._max_body:
-                raise RefusedError(413, self._too_large())
-            more = message.get("more_body", False)
+            part = message.get("body", b"")
+            size += len(part)
+            if size <= self._max_body:
+                parts.append(part)
+            more = message.get("more_body", False) and size <= bound
+        if size > self._max_body:
+            raise RefusedError(413, self._too_large())
         return b"".join(parts)
 
     def _too_large(self) -> str:
