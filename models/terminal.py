@@ -108,7 +108,7 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f} {self._unit}/s")
+        return Text("" if speed is None or not self._unit else f"{speed:,.0f} {self._unit}/s")
 
 
 class _Lines:
@@ -126,9 +126,9 @@ class _Lines:
             rest = (
                 "" if self._total is None else f" of {self._total:,}, {(self._total - self._done) / rate:,.0f} s left"
             )
-            say(f"  {self._title}: {self._done:,}{rest}, {rate:,.0f} {self._unit}/s")
+            say(f"  {self._title}: {self._done:,}{rest}" + (f", {rate:,.0f} {self._unit}/s" if self._unit else ""))
 
     def end(self) -> None:
         seconds = time.monotonic() - self._start
-        rate = f", {self._done / seconds:,.0f} {self._unit}/s" if self._done and seconds > 0 else ""
+        rate = f", {self._done / seconds:,.0f} {self._unit}/s" if self._unit and self._done and seconds > 0 else ""
         say(f"  {self._title}: {seconds:.1f} s{rate}")

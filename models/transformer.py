@@ -143,7 +143,7 @@ class TransformerModel:
     def save(self, folder: Path) -> None:
         """Write encoder, tokenizer, heads and settings into ``folder``."""
         encoder: Any = self.network.encoder
-        with _no_progress_bars():
+        with _quiet_library():
             encoder.save_pretrained(folder / ENCODER)
             self.tokenizer.save_pretrained(folder / ENCODER)
         save_file(
@@ -189,24 +189,35 @@ _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert"}
 
 
 def _load_encoder(folder: Path) -> tuple[PreTrainedTokenizerBase, nn.Module]:
-    with _no_progress_bars():
+    with _quiet_library():
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         options = {"add_pooling_layer": False} if config.model_type in _WITH_POOLER else {}
-        encoder = AutoModel.from_pretrained(
-            folder, config=config, local_files_only=True, use_safetensors=True, dtype=torch.float32, **options
+        encoder, loaded = AutoModel.from_pretrained(
+            folder,
+            config=config,
+            local_files_only=True,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+            **options,
         )
+    # the library would fill them with random numbers and only log it
+    if missing := sorted(loaded["missing_keys"]):
+        raise ValueError(f"{len(missing)} weights are not in the file, the first is {missing[0]}")
     return tokenizer, encoder
 
 
 @contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    """Files of a model are read and written in under a second; the library would draw bars for it."""
-    shown = transformers_logging.is_progress_bar_enabled()
+def _quiet_library() -> Iterator[None]:
+    """No bars for what takes under a second, no report on weights that are left aside on purpose."""
+    shown, verbosity = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
     try:
         yield
     finally:
+        transformers_logging.set_verbosity(verbosity)
         if shown:
             transformers_logging.enable_progress_bar()
 

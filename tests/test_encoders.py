@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from models.encoders import INSTALLED, resolve_encoder
 from models.errors import EncoderNotFoundError
@@ -63,6 +64,16 @@ def test_a_broken_encoder_is_refused_in_words(bert, tmp_path):
     shutil.copytree(bert, folder)
     (folder / "model.safetensors").write_bytes(b"not safetensors")
     with pytest.raises(EncoderNotFoundError, match="expected an encoder with its tokenizer"):
+        TransformerModel.from_encoder(folder, LabelSchema.load(), max_length=32, dropout=0.1)
+
+
+def test_an_encoder_with_weights_missing_is_refused_instead_of_filled_with_random_ones(bert, tmp_path):
+    folder = tmp_path / "encoder"
+    shutil.copytree(bert, folder)
+    weights = load_file(folder / "model.safetensors")
+    del weights["encoder.layer.1.output.dense.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(EncoderNotFoundError, match=r"1 weights are not in the file, the first is .*layer\.1\.output"):
         TransformerModel.from_encoder(folder, LabelSchema.load(), max_length=32, dropout=0.1)
 
 

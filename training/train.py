@@ -125,7 +125,7 @@ def _fit(
     name: str,
     progress: Progress,
 ) -> Classifier:
-    with progress.stage("fitting the linear part", 1 + len(schema.tasks), "steps") as advance:
+    with progress.stage("fitting the linear part", 1 + len(schema.tasks)) as advance:
         linear = fit_linear(
             train_set,
             schema,
