@@ -53,6 +53,12 @@ class Manifest(BaseModel):
     metrics: Mapping[str, Any]
     libraries: Mapping[str, str]
     files: Mapping[str, str] = {}
+    digest: str = ""
+
+    def own_digest(self) -> str:
+        """SHA-256 over everything but ``digest`` itself, so that a change of the manifest shows."""
+        content = self.model_dump(exclude={"digest"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property
     def version(self) -> str:
@@ -92,7 +98,7 @@ def _take_place(folder: Path, target: Path) -> None:
     target.replace(old)
     try:
         folder.replace(target)
-    except OSError:
+    except BaseException:
         old.replace(target)
         raise
     fsync_folder(target.parent)
@@ -105,10 +111,12 @@ def check_target(target: Path, *, overwrite: bool = False) -> None:
         raise InputError(f"{target}: expected a folder, got a link; give the folder itself")
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
-    if not (target / MANIFEST).is_file():
-        raise InputError(
-            f"{target}: expected a new folder for the model, got something else that is there; choose another"
-        )
+    try:
+        strange = _files(target) - set(read_manifest(target).files)
+    except ArtifactError as error:
+        raise InputError(f"expected a new folder for the model; {error}; choose another") from None
+    if strange:
+        raise InputError(f"{target}: beside a model there is {min(strange)}, which is not of it; choose another")
     if not overwrite:
         raise InputError(f"{target}: there is a model already; choose another folder, or replace it with --overwrite")
 
@@ -117,15 +125,16 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     """Complete the manifest with the digest of every file in ``folder``, and write it there."""
     files = {name: sha256(folder / name) for name in sorted(_files(folder))}
     complete = manifest.model_copy(update={"files": files})
+    complete = complete.model_copy(update={"digest": complete.own_digest()})
     write_json(folder / MANIFEST, complete.model_dump())
     return complete
 
 
-def verify(folder: Path) -> Manifest:
-    """The manifest of the model in ``folder``, after comparing every file with its digest.
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of the model in ``folder``; its files are not compared, see :func:`verify`.
 
     Raises:
-        ArtifactError: the folder, the manifest or a file is missing, damaged or of another format.
+        ArtifactError: the folder or the manifest is missing, damaged or of another format.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -141,6 +150,18 @@ def verify(folder: Path) -> Manifest:
         manifest = Manifest.model_validate(data)
     except (ValidationError, ValueError, AttributeError) as error:
         raise ArtifactError(f"{path}: not a readable manifest: {error}; restore the folder from a copy") from None
+    if manifest.digest != manifest.own_digest():
+        raise ArtifactError(f"{path}: the manifest was changed after it was written; restore the folder from a copy")
+    return manifest
+
+
+def verify(folder: Path) -> Manifest:
+    """The manifest of the model in ``folder``, after comparing every file with its digest.
+
+    Raises:
+        ArtifactError: the folder, the manifest or a file is missing, damaged or of another format.
+    """
+    manifest = read_manifest(folder)
     problems = []
     for name, expected in manifest.files.items():
         file = folder / name

@@ -1,12 +1,11 @@
 """From scores to an answer: how the parts are combined, what is chosen, when to abstain."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors import ArtifactError
 from models.files import write_json
@@ -66,18 +65,34 @@ class TaskCalibration(BaseModel):
         )
 
 
+#: Per task how it is answered.
 Calibration = Mapping[str, TaskCalibration]
-_FORMAT = TypeAdapter(dict[str, TaskCalibration])
 
 
-def save(calibration: Calibration, folder: Path) -> None:
+class Settings(BaseModel):
+    """Calibration of the whole, and of each part alone, which is how a part is measured beside it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    combined: Calibration
+    linear: Calibration
+    transformer: Calibration = {}
+
+    @classmethod
+    def untuned(cls, tasks: Iterable[str]) -> Self:
+        """Defaults for every task."""
+        plain = {task: TaskCalibration() for task in tasks}
+        return cls(combined=plain, linear=plain, transformer=plain)
+
+
+def save(settings: Settings, folder: Path) -> None:
     """Write the settings of all tasks into ``folder``."""
-    write_json(folder / FILE, {name: setting.model_dump() for name, setting in calibration.items()})
+    write_json(folder / FILE, settings.model_dump())
 
 
-def load(folder: Path) -> dict[str, TaskCalibration]:
+def load(folder: Path) -> Settings:
     """Read what :func:`save` wrote; ArtifactError if it is not of this format."""
     try:
-        return _FORMAT.validate_python(json.loads((folder / FILE).read_text(encoding="utf-8")))
+        return Settings.model_validate_json((folder / FILE).read_bytes())
     except ValueError as error:
         raise ArtifactError(f"{folder / FILE}: not a calibration of this version: {error}") from None

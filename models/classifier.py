@@ -38,7 +38,7 @@ class Classifier:
     schema: LabelSchema
     linear: LinearModel
     transformer: "TransformerModel | None"
-    settings: calibration.Calibration
+    settings: calibration.Settings
     model: ModelName
 
     @classmethod
@@ -53,9 +53,9 @@ class Classifier:
         if schema.digest != manifest.label_schema:
             raise ArtifactError(f"{folder}: the label schema is not the one the model was trained with; train it anew")
         settings = calibration.load(folder)
-        if set(settings) != set(schema.tasks):
+        if set(settings.combined) != set(schema.tasks):
             raise ArtifactError(
-                f"{folder}: the calibration is for tasks {sorted(settings)}, not {sorted(schema.tasks)}"
+                f"{folder}: the calibration is for tasks {sorted(settings.combined)}, not {sorted(schema.tasks)}"
             )
         transformer = None
         if (folder / artifact.TRANSFORMER).is_dir():
@@ -90,7 +90,7 @@ class Classifier:
     def combine(self, parts: PartScores) -> Scores:
         """Probabilities of the whole, calibrated, from those of the parts."""
         return {
-            name: self.settings[name].combine(
+            name: self.settings.combined[name].combine(
                 task, parts.linear[name], None if parts.transformer is None else parts.transformer[name]
             )
             for name, task in self.schema.tasks.items()
@@ -106,7 +106,7 @@ class Classifier:
         return [
             Prediction(
                 tasks={
-                    name: self.settings[name].answer(task, scores[name][row])
+                    name: self.settings.combined[name].answer(task, scores[name][row])
                     for name, task in self.schema.tasks.items()
                 },
                 language=item.language or detect_language(item.text),

@@ -16,12 +16,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from models.errors import SchemaError, as_list, did_you_mean
+from models.records import FeedbackItem
 
 DEFAULT_SCHEMA = Path(__file__).with_name("labels.toml")
 
 #: What the words of a sentiment are worth where a schema is derived from data.
 KNOWN_VALUES = {
-    "very_negative": -1.0,
+    "very negative": -1.0,
     "negative": -1.0,
     "neg": -1.0,
     "neutral": 0.0,
@@ -29,8 +30,11 @@ KNOWN_VALUES = {
     "ambiguous": 0.0,
     "positive": 1.0,
     "pos": 1.0,
-    "very_positive": 1.0,
+    "very positive": 1.0,
 }
+
+#: Names that no task may have, since a record means something else by them.
+RECORD_FIELDS = frozenset(FeedbackItem.model_fields) | {"categories"}
 
 Key = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=r"^[^\s/][^\n\r\t]*$")]
 
@@ -113,12 +117,14 @@ class LabelSchema(_Strict):
     def _has_tasks(self) -> Self:
         if not self.tasks:
             raise ValueError("expected at least one task under [tasks.NAME], got none")
+        if taken := sorted(RECORD_FIELDS & set(self.tasks)):
+            raise ValueError(f"task {taken[0]!r} has the name of a field of a record; give it another")
         return self
 
     @cached_property
     def digest(self) -> str:
         """Short hash over everything that decides what a prediction means: names and order."""
-        content = {name: [task.kind, *task.keys] for name, task in self.tasks.items()}
+        content = {name: [task.kind, *task.keys, task.values] for name, task in self.tasks.items()}
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
     def task(self, name: str) -> Task:
@@ -191,8 +197,8 @@ def derive_schema(labels: Mapping[str, Iterable[tuple[str, ...]]]) -> LabelSchem
         for row in rows:
             seen.update(row)
             multi = multi or len(row) != 1
-        values = KNOWN_VALUES if {"positive", "negative"} <= seen or {"pos", "neg"} <= seen else {}
-        order = sorted(seen, key=lambda key, values=values: (values.get(key, 2.0), key))  # type: ignore[misc]
+        values = _values_of(seen)
+        order = sorted(seen, key=lambda key: (values.get(key, 2.0), key))
         tasks[name] = {
             "kind": "multi" if multi else "single",
             "title": name.replace("_", " ").capitalize(),
@@ -203,6 +209,17 @@ def derive_schema(labels: Mapping[str, Iterable[tuple[str, ...]]]) -> LabelSchem
     except ValidationError as error:
         faults = [_fault(dict(detail)) for detail in error.errors(include_url=False)]
         raise SchemaError(f"no label schema can be derived from this data{as_list(faults)}") from None
+
+
+def _values_of(keys: Iterable[str]) -> dict[str, float]:
+    """Places on a scale for labels that are words of sentiment, if both ends are among them."""
+    words = {key: key.casefold().replace("_", " ").replace("-", " ").strip() for key in keys}
+    found = {key: KNOWN_VALUES[word] for key, word in words.items() if word in KNOWN_VALUES}
+    if {-1.0, 1.0} - set(found.values()):
+        return {}
+    if any(word.startswith("very ") for word in words.values()):  # then the plain words stand half way
+        found = {key: value if words[key].startswith("very ") else value / 2 for key, value in found.items()}
+    return found
 
 
 def _key_faults(keys: Sequence[str], families: Iterable[str]) -> list[str]:

@@ -10,16 +10,15 @@ import io
 import json
 import math
 import zlib
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, time
-from itertools import chain
 from pathlib import Path
 from typing import IO, Any, cast
 
 from pydantic import ValidationError
 
-from models.errors import DataError, did_you_mean
+from models.errors import ConfigError, DataError, did_you_mean
 from models.records import LIST_SEPARATOR, LabeledItem
 from models.rejects import Reject
 from models.validation import describe
@@ -28,6 +27,8 @@ FORMATS = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parque
 DATASET_PREFIX = "hf:"
 KNOWN_FIELDS = frozenset(LabeledItem.model_fields)
 _DAMAGED = (OSError, EOFError, zlib.error)
+#: Most lines that one row of a table may take, so that a quote left open costs no more.
+_LINES_OF_A_ROW = 1000
 _CELL_LIMIT = 8_000_000
 
 
@@ -45,16 +46,40 @@ def read_items(source: str | Path, columns: Mapping[str, str] | None = None) -> 
     Raises:
         DataError: the source is missing, empty, of an unknown format, or has no ``text``.
     """
-    unknown = sorted(set(columns or {}) - KNOWN_FIELDS)
-    if unknown:
-        raise DataError(f"no field {unknown[0]!r} in a record; {did_you_mean(unknown[0], sorted(KNOWN_FIELDS))}")
-    renames = {theirs: ours for ours, theirs in (columns or {}).items()}
+    renames = _renames(columns or {})
+    missing = set(renames)
     empty = True
     for place, row in _rows(str(source), renames):
         empty = False
-        yield row if isinstance(row, Reject) else _item(place, row)
+        if isinstance(row, Reject):
+            yield row
+            continue
+        missing.difference_update(row)
+        yield _item(place, _renamed(row, renames))
     if empty:
         raise DataError(f"{source}: expected at least one row, got an empty file")
+    if missing:
+        raise DataError(f"{source}: no row has the column {min(missing)!r} that --column names; check its spelling")
+
+
+def _renames(columns: Mapping[str, str]) -> dict[str, str]:
+    if unknown := sorted(set(columns) - KNOWN_FIELDS):
+        raise DataError(f"no field {unknown[0]!r} in a record; {did_you_mean(unknown[0], sorted(KNOWN_FIELDS))}")
+    renames = {theirs: ours for ours, theirs in columns.items()}
+    if len(renames) < len(columns):
+        raise DataError("--column: a column can be only one field; name each once")
+    return renames
+
+
+def columns_of(settings: Sequence[str] | None) -> dict[str, str]:
+    """``FIELD=NAME`` settings as what :func:`read_items` takes; ConfigError for anything else."""
+    columns = {}
+    for setting in settings or []:
+        field, equals, name = setting.partition("=")
+        if not equals or not field or not name:
+            raise ConfigError(f"--column {setting}: expected FIELD=NAME, e.g. --column text=Review")
+        columns[field] = name
+    return columns
 
 
 def _item(place: str, row: dict[str, Any]) -> LabeledItem | Reject:
@@ -66,7 +91,7 @@ def _item(place: str, row: dict[str, Any]) -> LabeledItem | Reject:
     try:
         return LabeledItem.model_validate({name: value for name, value in fields.items() if value is not None})
     except ValidationError as error:
-        return Reject(place, describe(error), row)
+        return Reject(place, "; ".join(describe(error)), row)
 
 
 def _rows(source: str, renames: Mapping[str, str]) -> Iterator[tuple[str, Row]]:
@@ -89,8 +114,7 @@ def _rows(source: str, renames: Mapping[str, str]) -> Iterator[tuple[str, Row]]:
             rows = _json_rows(path)
         else:
             rows = _csv_rows(path, renames)
-    for place, row in rows:
-        yield place, row if isinstance(row, Reject) else _renamed(row, renames)
+    yield from rows
 
 
 def _renamed(row: dict[str, Any], renames: Mapping[str, str]) -> dict[str, Any]:
@@ -137,33 +161,65 @@ def _csv_rows(path: Path, renames: Mapping[str, str]) -> Iterator[tuple[str, Row
     csv.field_size_limit(_CELL_LIMIT)
     # a byte that is not UTF-8 becomes a lone surrogate, which the record refuses row by row
     with io.TextIOWrapper(_open(path), "utf-8-sig", "surrogateescape", newline="") as file:
-        try:
-            first = file.readline()
-            table = csv.reader(chain([first], file), delimiter=max("\t;,", key=first.count), strict=True)
-            names = [name.strip() for name in next(table)]
-        except (csv.Error, *_DAMAGED) as error:
-            raise DataError(f"{path}: the first row is no row of column names: {error}") from None
+        records = _csv_records(path, file)
+        number, names = next(records, (1, []))
+        if isinstance(names, Reject):
+            raise DataError(f"{path}: expected column names in the first row; {names.reason}")
+        names = [name.strip() for name in names]
         _need_text(path, names, renames)
         twice = [name for name, count in Counter(names).items() if count > 1 and name]
         if twice:
             raise DataError(f"{path}: column {twice[0]!r} stands twice; rename one")
-        while True:
-            place = f"{path}:{table.line_num + 1}"
-            try:
-                cells = next(table, None)
-            except csv.Error as error:
-                yield place, Reject(place, f"not valid CSV: {error}", None)
-                continue
-            except _DAMAGED as error:
-                raise DataError(f"{path}: damaged file: {error}") from None
-            if cells is None:
-                return
-            if cells and len(cells) != len(names):
+        for number, cells in records:
+            place = f"{path}:{number}"
+            if isinstance(cells, Reject):
+                yield place, cells
+            elif cells and len(cells) != len(names):
                 yield place, Reject(place, f"expected {len(names)} cells, got {len(cells)}", cells)
             elif cells:
                 # a column without a name is the row number that tables are often written with
                 named = zip(names, cells, strict=True)
                 yield place, {name: _cell(name, value, renames) for name, value in named if name}
+
+
+def _csv_records(path: Path, file: IO[str]) -> Iterator[tuple[int, list[str] | Reject]]:
+    """Rows of cells with the number of their first line.
+
+    Where a row does not parse, as after a quote that is never closed, its first line alone is the
+    reject, and reading goes on with the next line.
+    """
+    waiting: deque[str] = deque()
+    taken: list[str] = []
+
+    def lines() -> Iterator[str]:
+        while len(taken) < _LINES_OF_A_ROW:
+            line = waiting.popleft() if waiting else file.readline()
+            if not line:
+                return
+            taken.append(line)
+            yield line
+
+    try:
+        first = file.readline()
+        waiting.append(first)
+        delimiter = max("\t;,", key=first.count)
+        number = 1
+        while True:
+            taken.clear()
+            try:
+                cells = next(csv.reader(lines(), delimiter=delimiter, strict=True), None)
+            except csv.Error as error:
+                waiting.extendleft(reversed(taken[1:]))
+                del taken[1:]
+                row = Reject(f"{path}:{number}", f"not valid CSV: {error}", taken[0].rstrip())
+                yield number, row
+            else:
+                if cells is None:
+                    return
+                yield number, cells
+            number += len(taken)
+    except _DAMAGED as error:
+        raise DataError(f"{path}: damaged file: {error}") from None
 
 
 def _need_text(path: Path, names: list[str], renames: Mapping[str, str]) -> None:

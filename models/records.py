@@ -147,9 +147,11 @@ class LabeledItem(FeedbackItem):
     def labels(self, task: str) -> tuple[str, ...] | None:
         """The labels given for ``task``: None if not labelled, empty if none applies."""
         if task == "category":
-            one, several = self.category, self.categories
-            return several if one is None else (one,)
-        value: JsonValue = self.sentiment if task == "sentiment" else self.meta.get(task)
+            if self.categories is not None:
+                return self.categories
+            value: JsonValue = self.category
+        else:
+            value = self.sentiment if task == "sentiment" else self.meta.get(task)
         if isinstance(value, list):
             return tuple(stripped for label in value if (stripped := str(label).strip()))
         labels = () if value is None else (label.strip() for label in str(value).split(LIST_SEPARATOR))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
-from models.errors import as_list
+from models.errors import DataError, as_list
 from models.files import atomic_write
 from models.records import LabeledItem
 
@@ -30,10 +30,13 @@ class RejectLog:
     """Bad rows on their way into a file, in constant memory.
 
     Used as a context: when the block ends, with or without an error, the rejects stand in
-    ``path`` as JSON Lines; when there were none, no file is left there.
+    ``path`` as JSON Lines; when there were none, no file is left there. ``source`` is what is
+    read: it is never written over.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, source: str) -> None:
+        if Path(source).resolve() == path.resolve():
+            raise DataError(f"{source}: its bad rows would be written over it; rename it, or give another --out")
         self.path = path
         self.count = 0
         self.first: list[Reject] = []
@@ -41,7 +44,6 @@ class RejectLog:
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        self.path.unlink(missing_ok=True)
         return self
 
     def usable(self, rows: Iterable[LabeledItem | Reject]) -> Iterator[LabeledItem]:
@@ -72,5 +74,7 @@ class RejectLog:
         faults = [str(reject) for reject in self.first] + ([f"and {more} more"] if more else [])
         return f"{self.count} row(s) left out, kept in {self.path}{as_list(faults)}"
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._open.close()
+        if kind is None and not self.count:
+            self.path.unlink(missing_ok=True)  # of an earlier run

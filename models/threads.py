@@ -6,6 +6,7 @@ threads is set from the cores that are free when the work begins, and spinning i
 """
 
 import os
+from pathlib import Path
 
 #: GNU OpenMP, which torch uses, reads it when it is loaded. Fine-tuning on two cores: as fast as
 #: the default when both are free (99 to 88 texts/s), 1.8 times as fast when one is busy (54 to 30).
@@ -19,12 +20,25 @@ def calm_barriers() -> None:
 
 
 def free_cores(seconds: float = 0.2) -> int:
-    """Cores this process may use, less those that were busy during ``seconds``; at least one."""
+    """Cores this process may use, less those that were busy during ``seconds``; at least one.
+
+    A container's share of the machine counts as its cores.
+    """
     import psutil
 
-    allowed = len(os.sched_getaffinity(0))
-    busy = sum(bool(share > 50) for share in psutil.cpu_percent(interval=seconds, percpu=True))
-    return max(1, min(allowed, (os.cpu_count() or 1) - busy))
+    mine = os.sched_getaffinity(0)
+    shares = psutil.cpu_percent(interval=seconds, percpu=True)
+    idle: int = sum(core >= len(shares) or shares[core] <= 50 for core in mine)
+    return max(1, min(idle, _container_cores()))
+
+
+def _container_cores(file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Whole cores of the cgroup's quota, or very many where there is none."""
+    try:
+        quota, period = file.read_text(encoding="utf-8").split()
+        return int(quota) // int(period)
+    except (OSError, ValueError):  # no such file, or "max"
+        return 1_000_000
 
 
 def use_threads(count: int | None = None) -> int:

@@ -31,7 +31,7 @@ ENCODER = "encoder"
 #: Padded tokens of one batch: enough to keep the cores busy, small enough to stay in cache.
 TOKENS_PER_BATCH = 4096
 #: What the libraries raise over files that are no encoder.
-_UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)
+_UNREADABLE = (OSError, ValueError, KeyError, AttributeError, TypeError, RuntimeError, SafetensorError)
 
 #: Of a text that is too long, this share of the tokens comes from its beginning, the rest from
 #: its end: customers put the matter first and the demand last (Sun et al. 2019, "head+tail").
@@ -51,11 +51,13 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def start_from(self, priors: Sequence[Tensor]) -> None:
-        """Let every head begin with the frequencies (K,) of its labels instead of learning them."""
+        """Let the head of a multi task begin with the frequencies (K,) of its labels.
+
+        Of many rare labels it would otherwise first have to learn that they are rare.
+        """
         for head, prior, task in zip(self.heads, priors, self._tasks, strict=True):
-            shares = prior.clamp(1e-4, 1 - 1e-4)
-            bias = shares.log() if task.kind == "single" else shares.logit()
-            head.load_state_dict({"weight": head.weight, "bias": bias})
+            if task.kind == "multi":
+                head.load_state_dict({"weight": head.weight, "bias": prior.clamp(1e-4, 1 - 1e-4).logit()})
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         """Logits of shape (B, K) per task for token ids and mask of shape (B, T)."""
@@ -94,12 +96,15 @@ class TransformerModel:
         """
         try:
             tokenizer, encoder = _load_encoder(folder)
+            network = Network(encoder, schema, dropout)
+            model = cls(schema, tokenizer, network, min(max_length, _positions(encoder)))
+            model.probabilities(["whether it gives token vectors at all"])
         except _UNREADABLE as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise EncoderNotFoundError(
                 f"{folder}: expected an encoder with its tokenizer, got one that cannot be loaded: {reason}"
             ) from None
-        return cls(schema, tokenizer, Network(encoder, schema, dropout), min(max_length, _positions(encoder)))
+        return model
 
     def tokenise(self, texts: Sequence[str]) -> Tokenised:
         """Token ids of normalised texts; of long ones the beginning and the end."""
@@ -190,14 +195,15 @@ _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert"}
 
 def _load_encoder(folder: Path) -> tuple[PreTrainedTokenizerBase, nn.Module]:
     with _quiet_library():
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         options = {"add_pooling_layer": False} if config.model_type in _WITH_POOLER else {}
         encoder, loaded = AutoModel.from_pretrained(
             folder,
             config=config,
             local_files_only=True,
             use_safetensors=True,
+            trust_remote_code=False,
             dtype=torch.float32,
             output_loading_info=True,
             **options,

@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema, field_validator
 
-from models.records import FeedbackItem, Prediction
+from models.records import MAX_TEXT, FeedbackItem, Prediction
 from serving.routing.rules import Decision
-from serving.settings import MAX_ITEMS
+from serving.settings import MAX_CHARACTERS, MAX_ITEMS
 
 #: An item as it came in, checked one by one later, so that a bad one does not harm the others.
 RawItem = Annotated[JsonValue, WithJsonSchema(FeedbackItem.model_json_schema())]
@@ -21,6 +21,17 @@ class ClassifyRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     items: RawItems
+
+    @field_validator("items")
+    @classmethod
+    def _is_a_bounded_amount_of_work(cls, items: list[JsonValue]) -> list[JsonValue]:
+        texts = [item.get("text") for item in items if isinstance(item, dict)]
+        total = sum(len(text) for text in texts if isinstance(text, str) and len(text) <= MAX_TEXT)
+        if total > MAX_CHARACTERS:
+            raise ValueError(
+                f"expected at most {MAX_CHARACTERS:,} characters in all texts, got {total:,}; send fewer items"
+            )
+        return items
 
 
 class ItemResult(BaseModel):

@@ -16,7 +16,7 @@ from models.files import atomic_write
 from models.labels import LabelSchema
 from models.progress import Progress
 from models.readers import read_items
-from models.records import LIST_SEPARATOR, FeedbackItem, LabeledItem, Prediction
+from models.records import LIST_SEPARATOR, LabeledItem, Prediction
 from models.rejects import RejectLog
 
 OUT_FORMATS = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
@@ -32,9 +32,9 @@ def classify_file(
 ) -> tuple[int, str | None]:
     """Write the items of ``source`` with their predictions to ``out``, in the same order.
 
-    JSON Lines hold each record and its ``prediction``; a CSV file has a column per task, for
-    people (cells that a spreadsheet would run are quoted with an apostrophe). Bad rows go to
-    ``OUT.rejects.jsonl``. ``out`` appears when all is done.
+    JSON Lines hold each record and its ``prediction``; a CSV file has the columns of a record and
+    ``predicted_`` ones per task, for people (cells that a spreadsheet would run are quoted with an
+    apostrophe). Bad rows go to ``OUT.rejects.jsonl``. ``out`` appears when all is done.
 
     Returns:
         The number of rows classified, and what was left out in words, or None.
@@ -47,7 +47,7 @@ def classify_file(
         raise DataError(f"{out}: unknown format; expected a name that ends with one of {', '.join(OUT_FORMATS)}")
     count = 0
     with (
-        RejectLog(out.with_name(f"{out.name}.rejects.jsonl")) as log,
+        RejectLog(out.with_name(f"{out.name}.rejects.jsonl"), source) as log,
         _text_file(out) as file,
         progress.stage(f"classifying {source}", None, "texts") as advance,
     ):
@@ -92,23 +92,25 @@ def _json_writer(file: IO[str]) -> Writer:
 
 
 def _csv_writer(file: IO[str], schema: LabelSchema) -> Writer:
-    own = [name for name in FeedbackItem.model_fields if name != "language"]
-    answers = [f"{task}{part}" for task in schema.tasks for part in ("", "_confidence", "_abstained")]
-    scores = [f"{name}_score" for name, task in schema.tasks.items() if task.values]
-    table = csv.DictWriter(file, [*own, "language", *answers, *scores])
+    given = list(LabeledItem.model_fields)
+    answers = [f"predicted_{task}{part}" for task in schema.tasks for part in ("", "_confidence", "_abstained")]
+    scores = [f"predicted_{name}_score" for name, task in schema.tasks.items() if task.values]
+    table = csv.DictWriter(file, [*given, "predicted_language", *answers, *scores])
     table.writeheader()
 
     def write(item: LabeledItem, prediction: Prediction) -> None:
-        record = item.model_dump(mode="json", exclude_none=True)
-        row: dict[str, Any] = {name: record[name] for name in own if name in record}
-        row["meta"] = json.dumps(record["meta"], ensure_ascii=False) if record.get("meta") else None
-        row["language"] = prediction.language
+        row: dict[str, Any] = item.model_dump(mode="json", exclude_unset=True)
+        if "categories" in row:
+            row["categories"] = LIST_SEPARATOR.join(row["categories"])
+        if "meta" in row:
+            row["meta"] = json.dumps(row["meta"], ensure_ascii=False)
+        row["predicted_language"] = prediction.language
         for name, answer in prediction.tasks.items():
-            row[name] = LIST_SEPARATOR.join(answer.labels)
-            row[f"{name}_confidence"] = answer.confidence
-            row[f"{name}_abstained"] = answer.abstained
+            row[f"predicted_{name}"] = LIST_SEPARATOR.join(answer.labels)
+            row[f"predicted_{name}_confidence"] = answer.confidence
+            row[f"predicted_{name}_abstained"] = answer.abstained
             if answer.score is not None:
-                row[f"{name}_score"] = answer.score
+                row[f"predicted_{name}_score"] = answer.score
         table.writerow({name: _safe(value) for name, value in row.items()})
 
     return write

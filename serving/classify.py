@@ -41,9 +41,10 @@ def _checked(raw: JsonValue) -> FeedbackItem | str:
     try:
         return FeedbackItem.model_validate(raw)
     except ValidationError as error:
-        return describe(error, FeedbackItem.model_fields)
+        return "; ".join(describe(error, FeedbackItem.model_fields))
 
 
 def _id_of(raw: JsonValue) -> str | None:
     found = raw.get("id") if isinstance(raw, dict) else None
-    return found[:200] if isinstance(found, str) else None
+    usable = isinstance(found, str | int | float) and not isinstance(found, bool)
+    return str(found)[:200] if usable else None

@@ -7,7 +7,7 @@ import typer
 
 from models import terminal
 from models.errors import ConfigError
-from serving.settings import CURRENT_MODEL, Settings
+from serving.settings import CURRENT_MODEL, load_settings
 
 classify = typer.Typer(add_completion=False)
 serve = typer.Typer(add_completion=False)
@@ -32,17 +32,18 @@ def classify_command(
     Example: feedback classify --model artifacts/current --in feedback.csv --out answers.csv
     """
     from models.classifier import Classifier
+    from models.readers import columns_of
     from serving.bulk import classify_file
 
-    columns = dict(part.partition("=")[::2] for part in column or [])
-    if not all(columns.values()):
-        raise ConfigError("--column: expected FIELD=NAME, e.g. --column text=Review")
-    classifier = Classifier.load(model)
-    if classifier.transformer is not None:
-        from models.threads import use_threads
+    columns = columns_of(column)
+    progress = terminal.Terminal()
+    with progress.stage("loading the model"):
+        classifier = Classifier.load(model)
+        if classifier.transformer is not None:
+            from models.threads import use_threads
 
-        use_threads(threads)
-    count, left_out = classify_file(classifier, source, out, columns=columns, progress=terminal.Terminal())
+            use_threads(threads)
+    count, left_out = classify_file(classifier, source, out, columns=columns, progress=progress)
     if left_out:
         terminal.warn(left_out)
     terminal.say(f"{count:,} row(s) classified, written to {out}")
@@ -50,7 +51,9 @@ def classify_command(
 
 @serve.command("serve")
 def serve_command(
-    model: Model = CURRENT_MODEL,
+    model: Annotated[
+        Path | None, typer.Option(metavar="DIR", help=f"The model; else FEEDBACK_MODEL, else {CURRENT_MODEL}.")
+    ] = None,
     rules: Annotated[Path | None, typer.Option(metavar="FILE", help="Routing rules; else those shipped.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 3000,
@@ -68,9 +71,10 @@ def serve_command(
 
     if once and samples is None:
         raise ConfigError("--once stops after the samples; give some with --samples FILE")
-    schema = check_model_and_rules(model, rules)
+    given = {"model": model, "rules": rules, "threads": threads}
+    settings = load_settings({name: value for name, value in given.items() if value is not None})
+    schema = check_model_and_rules(settings.model, settings.rules)
     items = [] if samples is None else read_samples(samples)
-    settings = Settings(model=model, rules=rules, threads=threads)
     url = base_url(host, port)
     with running(settings, host, port, terminal.Terminal()) as process:
         if items:

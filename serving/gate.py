@@ -94,7 +94,7 @@ class Gate:
             shape.model_validate_json(body)
         except ValidationError as error:
             status = 400 if error.errors()[0]["type"] == "json_invalid" else 422
-            raise RefusedError(status, describe(error, shape.model_fields, "body")) from None
+            raise RefusedError(status, "; ".join(describe(error, shape.model_fields, "body"))) from None
 
 
 class _AnyJson(RootModel[JsonValue]):

@@ -1,5 +1,6 @@
 """Starting the service as a process of its own, waiting for it, and sending it samples."""
 
+import errno
 import json
 import os
 import signal
@@ -40,9 +41,10 @@ def check_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise ServerError(
-                f"cannot listen on {host}:{port}: {error.strerror}; stop what uses it, or take another with --port"
-            ) from None
+            remedy = "stop what uses it, or take another with --port"
+            if error.errno != errno.EADDRINUSE:
+                remedy = "give another with --host or --port"
+            raise ServerError(f"cannot listen on {host}:{port}: {error.strerror or error}; {remedy}") from None
 
 
 @contextmanager
@@ -53,11 +55,11 @@ def running(settings: Settings, host: str, port: int, progress: Progress) -> Ite
         ServerError: the port is taken, or the service does not become ready.
     """
     check_port(host, port)
-    environment = {**os.environ, "BENTOML_DO_NOT_TRACK": "True", "FEEDBACK_MODEL": str(settings.model.resolve())}
-    if settings.rules is not None:
-        environment["FEEDBACK_RULES"] = str(settings.rules.resolve())
-    if settings.threads is not None:
-        environment["FEEDBACK_THREADS"] = str(settings.threads)
+    rules = settings.rules and settings.rules.resolve()
+    wanted = {"MODEL": settings.model.resolve(), "RULES": rules, "THREADS": settings.threads}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FEEDBACK_")}
+    environment |= {f"FEEDBACK_{name}": str(value) for name, value in wanted.items() if value is not None}
+    environment["BENTOML_DO_NOT_TRACK"] = "True"
     command = [sys.executable, "-m", "bentoml", "serve", SERVICE, "--working-dir", str(_ROOT), "--quiet"]
     process = subprocess.Popen([*command, "--host", host, "--port", str(port)], env=environment, cwd=_ROOT)
     # whoever stops this process means the service

@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 from models.threads import calm_barriers
 
 calm_barriers()
+os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 
 import bentoml  # noqa: E402  (compute libraries are loaded after their settings)
 
@@ -17,13 +20,13 @@ from serving.api import ClassifyRequest, ItemResult, RawItems  # noqa: E402
 from serving.classify import classify  # noqa: E402
 from serving.gate import Gate  # noqa: E402
 from serving.routing.load import DEFAULT_RULES, load_rules  # noqa: E402
-from serving.settings import MAX_BODY, Settings  # noqa: E402
+from serving.settings import MAX_BODY, MAX_WAITING, TIMEOUT, Settings  # noqa: E402
 
 
 @bentoml.service(
     name="feedback-classifier",
     workers=1,
-    traffic={"timeout": 10},
+    traffic={"timeout": TIMEOUT, "max_concurrency": MAX_WAITING},
     logging={"access": {"enabled": False}},
 )
 class FeedbackService:
@@ -51,8 +54,12 @@ class FeedbackService:
 
         Items are answered in order; a bad one does not harm the others.
         """
-        work = partial(classify, items, self._classifier, self._rules)
+        work = partial(self._answer, items, time.monotonic() + TIMEOUT)
         return await asyncio.get_running_loop().run_in_executor(self._compute, work)
+
+    def _answer(self, items: list[Any], deadline: float) -> list[ItemResult]:
+        # whoever asked has been told 504 by then: the work would only delay the others
+        return [] if time.monotonic() > deadline else classify(items, self._classifier, self._rules)
 
 
 # the decorator makes a bentoml.Service of the class, which its types do not say

@@ -1,18 +1,27 @@
 """Settings of the service, from the environment: FEEDBACK_MODEL, FEEDBACK_RULES, FEEDBACK_THREADS."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models.errors import ConfigError
+from models.validation import describe
 
 #: Where the model in service lies unless FEEDBACK_MODEL or --model says otherwise.
 CURRENT_MODEL = Path("artifacts/current")
 
 #: Most items of one request.
 MAX_ITEMS = 256
-#: Largest body of a request, in bytes: 256 long items, or some of the longest texts.
-MAX_BODY = 4_000_000
+#: Largest body of a request, in bytes, and most characters of its texts together: half a second to
+#: two seconds of work, so that no request takes the service away from the others.
+MAX_BODY = 2_000_000
+MAX_CHARACTERS = 400_000
+#: Seconds until a request is given up, and how many may be under way before the next gets a 429.
+TIMEOUT = 10
+MAX_WAITING = 32
 
 
 class Settings(BaseSettings):
@@ -23,3 +32,12 @@ class Settings(BaseSettings):
     model: Path = CURRENT_MODEL
     rules: Path | None = None
     threads: Annotated[int, Field(ge=1)] | None = None
+
+
+def load_settings(given: Mapping[str, Any]) -> Settings:
+    """Settings from the environment, with those ``given`` before them; ConfigError if faulty."""
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        faults = [f"FEEDBACK_{fault.upper()}" for fault in describe(error)]
+        raise ConfigError(f"settings of the service: {'; '.join(faults)}") from None

@@ -75,7 +75,6 @@ def test_error_while_overwriting_keeps_the_old_model(model):
 
 
 def test_overwriting_replaces_the_old_model_wholly(model):
-    (model / "notes.txt").write_text("old", encoding="utf-8")
     with new_folder(model, overwrite=True) as folder:
         manifest = fill(folder, "other weights")
     assert verify(model) == manifest
@@ -163,8 +162,8 @@ DAMAGE = {
     ),
     "a missing file": (lambda m: (m / "labels.toml").unlink(), "labels.toml: expected SHA-256 .*, got no such file"),
     "a cut file": (lambda m: os.truncate(m / "labels.toml", 3), "labels.toml: expected SHA-256"),
-    "an edited digest": (edit_digest, "labels.toml: expected SHA-256 0000000000000000…, got"),
-    "no files named": (edit(files={}), "manifest.json names no file"),
+    "an edited digest": (edit_digest, "the manifest was changed after it was written"),
+    "no files named": (edit(files={}), "the manifest was changed after it was written"),
     "a later format": (edit(format=2), "expected format 1, got 2; train it anew with this version"),
     "no format": (edit(format=None), "expected format 1, got None"),
     "an unknown entry": (edit(colour="red"), "(?s)not a readable manifest: .*colour"),
@@ -201,3 +200,15 @@ def test_a_file_that_was_added_to_a_model_is_found(model):
     (model / "extra.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ArtifactError, match=r"extra\.json: not in the manifest"):
         verify(model)
+
+
+def test_a_folder_with_more_than_a_model_in_it_is_never_overwritten(model):
+    (model / "thesis.txt").write_text("ten years of work", encoding="utf-8")
+    with pytest.raises(InputError, match=r"there is thesis\.txt, which is not of it; choose another"):
+        check_target(model, overwrite=True)
+
+
+def test_a_manifest_of_something_else_is_no_model(tmp_path):
+    (tmp_path / MANIFEST).write_text('{"name": "a web app"}', encoding="utf-8")
+    with pytest.raises(InputError, match="expected a new folder"):
+        check_target(tmp_path, overwrite=True)

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from models.calibration import FILE, TaskCalibration, load, save
+from models.calibration import FILE, Settings, TaskCalibration, load, save
 from models.errors import ArtifactError
 from models.labels import Task
 from models.scores import logits_of, probabilities_of
@@ -150,7 +150,8 @@ def test_score_never_leaves_its_scale(sign):
 
 
 def test_settings_read_back_equal(tmp_path):
-    settings_ = {"a": TaskCalibration(weight=0.3, temperature=1.7), "b": TaskCalibration(at_least_one=True)}
+    tasks = {"a": TaskCalibration(weight=0.3, temperature=1.7), "b": TaskCalibration(at_least_one=True)}
+    settings_ = Settings(combined=tasks, linear=Settings.untuned(tasks).linear)
     save(settings_, tmp_path)
     assert load(tmp_path) == settings_
 
@@ -160,10 +161,10 @@ def test_settings_read_back_equal(tmp_path):
     [
         "{",
         "[]",
-        '{"a": {"weight": 2}}',
-        '{"a": {"temperature": 0}}',
-        '{"a": {"colour": 1}}',
-        '{"a": {"threshold": NaN}}',
+        '{"combined": {"a": {"weight": 2}}, "linear": {}}',
+        '{"combined": {"a": {"temperature": 0}}, "linear": {}}',
+        '{"combined": {"a": {"colour": 1}}, "linear": {}}',
+        '{"combined": {"a": {"threshold": NaN}}, "linear": {}}',
     ],
 )
 def test_settings_of_another_kind_are_refused(tmp_path, content):
@@ -271,5 +272,5 @@ def test_majority_baseline_answers_what_is_most_frequent(of, counts, labels):
 
 
 def test_written_settings_are_plain_json(tmp_path):
-    save({"a": TaskCalibration()}, tmp_path)
-    assert json.loads((tmp_path / FILE).read_text(encoding="utf-8"))["a"]["temperature"] == 1
+    save(Settings.untuned(["a"]), tmp_path)
+    assert json.loads((tmp_path / FILE).read_text(encoding="utf-8"))["combined"]["a"]["temperature"] == 1

@@ -65,7 +65,10 @@ def test_train_evaluate_classify_on_a_csv(tmp_path, linear_folder):
     with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
         answers = list(csv.DictReader(file))
     assert [answer["id"] for answer in answers] == [row["id"] for row in rows]
-    assert {answer["sentiment"] for answer in answers} <= {"negative", "neutral", "positive"}
+    assert {answer["predicted_sentiment"] for answer in answers} <= {"negative", "neutral", "positive"}
+    assert [answer["sentiment"] for answer in answers] == [row["sentiment"] for row in rows]
+    again = feedback("evaluate", "--model", "models/first", "--data", "out.csv", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
     assert json.loads(answers[0]["meta"]) == {"shop": "a"}
 
 
@@ -169,6 +172,20 @@ def test_bad_input_is_explained_without_a_traceback_and_leaves_nothing(name, tmp
     assert "Traceback" not in done.stderr
     left = {path.name for path in tmp_path.iterdir()} - before
     assert all(name.endswith(".rejects.jsonl") for name in left)
+
+
+def test_a_file_of_rejects_can_be_read_again_and_is_not_lost(tmp_path, linear_folder):
+    rejects = write_jsonl(tmp_path / "out.csv.rejects.jsonl", [{"text": "good"}])
+    done = feedback("classify", "--model", linear_folder, "--in", rejects, "--out", tmp_path / "out.csv")
+    assert (done.returncode, "would be written over it" in done.stderr) == (2, True)
+    assert read_jsonl(rejects) == [{"text": "good"}]
+
+
+def test_serve_takes_the_model_from_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("FEEDBACK_MODEL", str(tmp_path / "elsewhere"))
+    done = feedback("serve")
+    assert done.returncode == 1
+    assert "elsewhere: expected a model" in done.stderr
 
 
 def test_a_port_in_use_is_named_with_the_way_out(linear_folder):

@@ -361,7 +361,7 @@ def rejects(path):
 def test_rejects_stand_in_a_file_when_the_block_ends_and_not_before(tmp_path):
     path = tmp_path / "out" / "a.rejects.jsonl"
     source = put(tmp_path, "a.jsonl", as_json_lines(BAD_MIDDLE))
-    with RejectLog(path) as log:
+    with RejectLog(path, "data.jsonl") as log:
         assert [item.text for item in log.usable(read_items(source))] == ["one", "three"]
         assert not path.exists()
     assert rejects(path) == [
@@ -373,7 +373,7 @@ def test_rejects_stand_in_a_file_when_the_block_ends_and_not_before(tmp_path):
 
 def test_no_rejects_leave_no_file_and_remove_an_old_one(tmp_path):
     path = put(tmp_path, "a.rejects.jsonl", "old")
-    with RejectLog(path) as log:
+    with RejectLog(path, "data.jsonl") as log:
         assert list(log.usable(ITEMS)) == ITEMS
     assert list(tmp_path.iterdir()) == []
 
@@ -382,7 +382,7 @@ def test_rejects_are_kept_when_the_rest_fails(tmp_path):
     path = tmp_path / "a.rejects.jsonl"
 
     def fail_after_one():
-        with RejectLog(path) as log:
+        with RejectLog(path, "data.jsonl") as log:
             log.add(Reject("a:1", "bad", None))
             raise RuntimeError("stop")
 
@@ -393,7 +393,7 @@ def test_rejects_are_kept_when_the_rest_fails(tmp_path):
 
 
 def test_summary_shows_the_first_rejects_and_counts_the_rest(tmp_path):
-    with RejectLog(tmp_path / "a.rejects.jsonl") as log:
+    with RejectLog(tmp_path / "a.rejects.jsonl", "data.jsonl") as log:
         for number in range(1, 9):
             log.add(Reject(f"a:{number}", "bad", None))
     assert log.summary().startswith("8 row(s) left out")
@@ -412,7 +412,7 @@ def test_summary_shows_the_first_rejects_and_counts_the_rest(tmp_path):
 )
 def test_rejects_file_is_json_whatever_the_row_held(tmp_path, row, kept):
     path = tmp_path / "a.rejects.jsonl"
-    with RejectLog(path) as log:
+    with RejectLog(path, "data.jsonl") as log:
         log.add(Reject("a:1", "bad", row))
     (line,) = rejects(path)
     assert kept is None or line["row"] == kept
@@ -434,3 +434,24 @@ def test_csv_with_a_column_twice_is_refused(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"text,nps,nps\na,1,2\n")
     with pytest.raises(DataError, match="column 'nps' stands twice"):
         list(read_items(tmp_path / "a.csv"))
+
+
+def test_a_quote_that_is_never_closed_costs_one_row(tmp_path):
+    lines = [f"text {n},{n % 10}" for n in range(100)]
+    lines[4] = '"text 4,4'
+    (tmp_path / "a.csv").write_text("\n".join(["text,nps", *lines]), encoding="utf-8")
+    rows = list(read_items(tmp_path / "a.csv"))
+    bad = [row for row in rows if isinstance(row, Reject)]
+    assert [row.place for row in bad] == [f"{tmp_path / 'a.csv'}:6"]
+    assert bad[0].row == '"text 4,4'
+    assert len(rows) == 100
+
+
+def test_a_column_that_is_nowhere_is_refused(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "a", "Topc": "x"}\n', encoding="utf-8")
+    with pytest.raises(DataError, match="no row has the column 'Topic' that --column names"):
+        list(read_items(tmp_path / "a.jsonl", {"category": "Topic"}))
+
+
+def test_several_labels_in_a_cell_of_category_are_told_apart():
+    assert LabeledItem(text="a", category="x|y").labels("category") == ("x", "y")

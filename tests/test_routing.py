@@ -111,6 +111,7 @@ then = {{ team = "hit" }}
         ("confidence = { min = 0.81 }", {}, False),
         ('category = ["other"], nps = { min = 9 }', {"nps": 9}, True),
         ('category = ["product/*"], nps = { min = 9 }', {"nps": 9}, False),
+        ('language = ["EN"]', {}, True),
         ("score = { min = -0.1, max = 0.1 }", {}, True),
     ],
 )
@@ -121,9 +122,23 @@ def test_conditions_hold_when_every_one_does(when, fields, hit, tmp_path):
     assert (decision.team == "hit") is hit
 
 
+@pytest.mark.parametrize(("wanted", "holds"), [("zh", True), ("zh-Hant", True), ("zh-Hans", False), ("z", False)])
+def test_a_language_stands_for_its_scripts(wanted, holds, tmp_path):
+    (tmp_path / "r.toml").write_text(CONDITIONS.format(when=f'language = ["{wanted}"]'))
+    rules = load_rules(tmp_path / "r.toml", SCHEMA)
+    decision = decide(FeedbackItem(text="x"), predicted("other", language="zh-Hant"), rules, NOON)
+    assert (decision.team == "hit") is holds
+
+
+def test_a_question_of_trust_is_urgent_whatever_else_is_said():
+    prediction = predicted("customer_service/billing", "brand_loyalty/trust", sentiment="negative")
+    decision = decide(FeedbackItem(text="x"), prediction, RULES, NOON)
+    assert (decision.rule, decision.urgency) == ("trust", "urgent")
+
+
 def test_every_fault_of_a_rules_file_is_found_at_once(tmp_path):
     text = CONDITIONS.format(when='category = ["product/defct", "prodct/*"], abstained = ["mood"]')
-    text += '[[rules]]\nname = "one"\nwhen = {}\nthen = { team = "hitt", notify = ["nobody"] }\n'
+    text += '[[rules]]\nname = "one"\nwhen = { nps = { min = 9 } }\nthen = { team = "hitt", notify = ["nobody"] }\n'
     (tmp_path / "r.toml").write_text(text)
     _, problems = check_rules(tmp_path / "r.toml", SCHEMA)
     found = "\n".join(problems)
@@ -149,6 +164,7 @@ def test_every_fault_of_a_rules_file_is_found_at_once(tmp_path):
         (CONDITIONS.format(when="nps = { min = 5, max = 4 }"), "expected min <= max"),
         (CONDITIONS.format(when="colour = ['red']"), "unknown field"),
         (CONDITIONS.format(when="language = []"), "language"),
+        (CONDITIONS.format(when=""), "expected at least one condition, got none"),
     ],
 )
 def test_a_faulty_rules_file_is_refused_with_its_place(text, message, tmp_path):

@@ -17,7 +17,7 @@ from models.labels import LabelSchema
 from models.progress import Silent
 from models.records import FeedbackItem, LabeledItem
 from training.config import TrainConfig
-from training.datasets import build, split
+from training.datasets import build, derive, split
 from training.evaluate import evaluate_file
 from training.finetune import multi_task_loss
 from training.train import train
@@ -278,3 +278,34 @@ def test_targets_follow_the_schema_order():
     assert dataset.targets["sentiment"][0].tolist() == [0.0, 1.0, 0.0]
     assert np.isnan(dataset.targets["sentiment"][1]).all()
     assert dataset.labelled("category").tolist() == [0]
+
+
+def test_dev_rows_without_labels_are_refused_before_the_training(tmp_path):
+    data = write_jsonl(tmp_path / "data.jsonl", small_rows())
+    dev = write_jsonl(tmp_path / "dev.jsonl", [{"text": "no label"}])
+    with pytest.raises(DataError, match=r"dev\.jsonl: expected labels for category, sentiment in some row"):
+        train(str(data), tmp_path / "model", TrainConfig(encoder="none"), dev=str(dev), progress=Silent())
+
+
+def test_a_text_in_both_training_and_dev_is_told(tmp_path):
+    data = write_jsonl(tmp_path / "data.jsonl", small_rows())
+    result = train(str(data), tmp_path / "model", TrainConfig(encoder="none"), dev=str(data), progress=Silent())
+    assert "80 text(s) stand in the training data and in dev" in result.notes[0]
+
+
+def test_settings_count_without_rows_to_tune_them_on(tmp_path):
+    rows = [{"text": "good", "sentiment": "positive"}, {"text": "bad", "sentiment": "negative"}]
+    run(write_jsonl(tmp_path / "data.jsonl", rows * 2), tmp_path / "model", abstain_below=0.9)
+    assert Classifier.load(tmp_path / "model").settings.combined["sentiment"].abstain_below == 0.9
+
+
+def test_a_task_may_not_be_called_as_a_field_of_a_record():
+    with pytest.raises(ValueError, match="task 'product' has the name of a field"):
+        LabelSchema.model_validate({"tasks": {"product": {"kind": "single", "labels": [{"key": "a"}, {"key": "b"}]}}})
+
+
+def test_words_of_sentiment_are_put_on_a_scale_in_their_order():
+    words = ["Positive", "very negative", "Neutral", "Negative", "Very_Positive"]
+    task = derive([LabeledItem(text="x", sentiment=word) for word in words]).tasks["sentiment"]
+    assert task.keys == ("very negative", "Negative", "Neutral", "Positive", "Very_Positive")
+    assert task.values == (-1.0, -0.5, 0.0, 0.5, 1.0)

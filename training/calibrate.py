@@ -41,12 +41,12 @@ def fit_task(
     if len(truth) < FEWEST_ROWS:
         return _with_threshold(setting, task, _UNTUNED_THRESHOLD, abstain_below)
     if transformer is not None:
-        quality = [_best_threshold(task, truth, w * transformer + (1 - w) * linear)[1] for w in _WEIGHTS]
+        quality = [_best_threshold(task, truth, w * transformer + (1 - w) * linear, at_least_one)[1] for w in _WEIGHTS]
         setting = setting.model_copy(update={"weight": _near_middle(_WEIGHTS, quality, 0.5)})
     mixed = setting.combine(task, linear, transformer)
     losses = [_loss(task, truth, probabilities_of(task, logits_of(task, mixed) / t)) for t in _TEMPERATURES]
     setting = setting.model_copy(update={"temperature": round(float(_TEMPERATURES[int(np.argmin(losses))]), 3)})
-    threshold, _ = _best_threshold(task, truth, setting.combine(task, linear, transformer))
+    threshold, _ = _best_threshold(task, truth, setting.combine(task, linear, transformer), at_least_one)
     return _with_threshold(setting, task, threshold, abstain_below)
 
 
@@ -60,18 +60,16 @@ def best_f1(task: Task, truth: Array, probabilities: Array) -> float:
     return _best_threshold(task, truth, probabilities)[1]
 
 
-def _best_threshold(task: Task, truth: Array, probabilities: Array) -> tuple[float, float]:
+def _best_threshold(task: Task, truth: Array, probabilities: Array, at_least_one: bool = False) -> tuple[float, float]:
     if task.kind == "single":
         predicted = probabilities.argmax(axis=1)
         return 0.5, float(f1_score(truth.argmax(axis=1), predicted, average="macro", zero_division=0))
-    quality = [
-        float(f1_score(truth, probabilities >= threshold, average="macro", zero_division=0))
-        + float(f1_score(truth, probabilities >= threshold, average="micro", zero_division=0))
-        for threshold in _THRESHOLDS
-    ]
-    threshold = _near_middle(_THRESHOLDS, quality, 0.5)
-    predicted = probabilities >= threshold
-    return threshold, float(f1_score(truth, predicted, average="macro", zero_division=0))
+    best = probabilities == probabilities.max(axis=1, keepdims=True)
+    answers = [(probabilities >= threshold) | (best & at_least_one) for threshold in _THRESHOLDS]
+    macro = [float(f1_score(truth, answer, average="macro", zero_division=0)) for answer in answers]
+    micro = [float(f1_score(truth, answer, average="micro", zero_division=0)) for answer in answers]
+    threshold = _near_middle(_THRESHOLDS, [sum(both) for both in zip(macro, micro, strict=True)], 0.5)
+    return threshold, macro[int(np.argmin(np.abs(_THRESHOLDS - threshold)))]
 
 
 def _near_middle(grid: NDArray[np.floating[Any]], quality: list[float], middle: float) -> float:

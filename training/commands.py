@@ -34,13 +34,13 @@ def labels_init(
 
     Edit it then: titles and descriptions are what labelers see, and the order is class order.
     """
-    from models.readers import read_items
+    from models.readers import columns_of, read_items
     from models.rejects import RejectLog
     from training.datasets import derive
 
     if out.exists():
         raise ConfigError(f"{out}: exists already; give another name with --out, or remove it")
-    with RejectLog(out.with_name(f"{out.name}.rejects.jsonl")) as log:
+    with RejectLog(out.with_name(f"{out.name}.rejects.jsonl"), data) as log:
         schema = derive(log.usable(read_items(data, columns_of(column))))
     with atomic_write(out) as file:
         file.write(schema.to_toml())
@@ -91,6 +91,7 @@ def train_command(
 
     Example: feedback train --data feedback.jsonl --out artifacts/current
     """
+    from models.readers import columns_of
     from training.config import load_config
     from training.train import train as run
 
@@ -121,28 +122,21 @@ def evaluate_command(
     data: Data,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here.")] = None,
     column: Columns = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Compute threads; else the free cores.")] = None,
 ) -> None:
     """Measure a model on labelled feedback, beside a majority and a linear-only baseline."""
+    from models.readers import columns_of
     from training.evaluate import evaluate_file
 
-    figures, notes = evaluate_file(model, data, columns=columns_of(column), progress=terminal.Terminal())
+    figures, notes = evaluate_file(
+        model, data, columns=columns_of(column), threads=threads, progress=terminal.Terminal()
+    )
     for note in notes:
         terminal.warn(note)
     if json_file is not None:
         write_json(json_file, figures)
         terminal.say(f"figures written to {json_file}")
     show(figures, f"{model} on {data}")
-
-
-def columns_of(settings: list[str] | None) -> dict[str, str]:
-    """``FIELD=NAME`` options as a mapping; ConfigError for anything else."""
-    columns = {}
-    for setting in settings or []:
-        field, equals, name = setting.partition("=")
-        if not equals or not field or not name:
-            raise ConfigError(f"--column {setting}: expected FIELD=NAME, e.g. --column text=Review")
-        columns[field] = name
-    return columns
 
 
 def show(figures: dict[str, Any], title: str) -> None:

@@ -41,7 +41,7 @@ class TrainConfig(BaseModel):
     max_length: Annotated[int, Field(ge=8, le=8192)] = 128
     bf16: bool = True
 
-    linear_strength: Annotated[float, Field(gt=0)] = 5.0
+    linear_strength: Annotated[float, Field(gt=0)] = 10.0
     linear_features: Positive = 200_000
 
     abstain_below: Annotated[float, Field(ge=0, le=1)] = 0.4
@@ -82,9 +82,7 @@ def _validated(values: Mapping[str, Any]) -> TrainConfig:
     try:
         config = TrainConfig.model_validate({key: value for key, value in values.items() if key in known})
     except ValidationError as error:
-        raise ConfigError(
-            f"configuration: faulty settings{as_list([*unknown, *describe(error).split('; ')])}"
-        ) from None
+        raise ConfigError(f"configuration: faulty settings{as_list([*unknown, *describe(error)])}") from None
     if unknown:
         raise ConfigError(f"configuration: faulty settings{as_list(unknown)}")
     return config

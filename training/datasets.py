@@ -104,11 +104,17 @@ def split(items: Sequence[LabeledItem], dev_share: float) -> tuple[list[LabeledI
     return (train, dev) if train else (dev, [])
 
 
-def data_fingerprint(items: Sequence[LabeledItem]) -> str:
+def shared_texts(train: Sequence[LabeledItem], dev: Sequence[LabeledItem]) -> int:
+    """How many rows of ``dev`` have a text that ``train`` has too, apart from case and accents."""
+    known = {fingerprint(item.text) for item in train}
+    return sum(fingerprint(item.text) in known for item in dev)
+
+
+def data_fingerprint(items: Sequence[LabeledItem], schema: LabelSchema) -> str:
     """Hash over texts and labels in order: which data a model has seen."""
     digest = hashlib.sha256()
     for item in items:
-        digest.update(json.dumps([item.text, item.category, item.categories, item.sentiment]).encode())
+        digest.update(json.dumps([item.text, *(item.labels(task) for task in schema.tasks)]).encode())
     return digest.hexdigest()[:16]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from models.artifact import verify
+from models.artifact import read_manifest
 from models.calibration import TaskCalibration
 from models.classifier import Classifier, PartScores
 from models.errors import DataError
@@ -34,28 +34,43 @@ _CHUNK = 256
 
 
 def evaluate_file(
-    model: Path, data: str, *, columns: Mapping[str, str] | None = None, progress: Progress
+    model: Path,
+    data: str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    threads: int | None = None,
+    progress: Progress,
 ) -> tuple[Figures, list[str]]:
     """Figures of the model in folder ``model`` on a file, and notes a person should read.
 
-    Rows that cannot be read go to ``DATA.rejects.jsonl`` in the working folder.
+    Rows that cannot be read go to ``DATA.rejects.jsonl`` in the working folder. ``threads`` of
+    None means the free cores.
 
     Raises:
         ArtifactError: the model is missing or damaged.
         DataError: the file cannot be read, or has no label for any task of the model.
     """
-    manifest = verify(model)
-    classifier = Classifier.load(model)
-    with RejectLog(Path(f"{Path(data).name}.rejects.jsonl")) as log:
+    with progress.stage("loading the model"):
+        classifier = Classifier.load(model)
+        if classifier.transformer is not None:
+            from models.threads import use_threads
+
+            use_threads(threads)
+    with RejectLog(Path(f"{Path(data).name}.rejects.jsonl"), data) as log:
         items = list(log.usable(read_items(data, columns)))
     notes = [log.summary()] if log.count else []
     if not items:
         raise DataError(f"{data}: no row can be used; {log.summary()}")
-    return report(classifier, items, score(classifier, items, progress), manifest.label_counts), notes
+    return report(classifier, items, score(classifier, items, progress), read_manifest(model).label_counts), notes
 
 
 def score(classifier: Classifier, items: Sequence[LabeledItem], progress: Progress) -> PartScores:
     """Run both parts over ``items`` once; every figure is computed from the result."""
+    if not items:
+        none: Scores = {
+            name: np.zeros((0, len(task.labels)), np.float32) for name, task in classifier.schema.tasks.items()
+        }
+        return PartScores(none, None if classifier.transformer is None else none, [])
     chunks: list[PartScores] = []
     with progress.stage("scoring", len(items), "texts") as advance:
         for start in range(0, len(items), _CHUNK):
@@ -95,14 +110,16 @@ def report(
         rows = [row for row, item in enumerate(items) if item.labels(name) is not None]
         if not rows:
             continue
-        setting = classifier.settings[name]
+        setting = classifier.settings.combined[name]
         truth = [items[row].labels(name) or () for row in rows]
         tasks[name] = _figures(task, setting, truth, combined[name][rows])
         tasks[name]["unknown_labels"] = dict(Counter(key for keys in truth for key in keys if key not in task.index))
         shares["majority"][name] = quality(truth, [majority_labels(task, label_counts[name])] * len(rows))
         if parts.transformer is not None:
-            shares["linear"][name] = _figures(task, setting, truth, parts.linear[name][rows])
-            shares["transformer"][name] = _figures(task, setting, truth, parts.transformer[name][rows])
+            shares["linear"][name] = _alone(task, classifier.settings.linear[name], truth, parts.linear[name][rows])
+            shares["transformer"][name] = _alone(
+                task, classifier.settings.transformer[name], truth, parts.transformer[name][rows]
+            )
         for by, value, members in _slices([items[row] for row in rows]):
             slices[by][value][name] = _figures(
                 task, setting, [truth[n] for n in members], combined[name][[rows[n] for n in members]]
@@ -124,6 +141,11 @@ def _figures(task: Task, setting: TaskCalibration, truth: Sequence[LabelSet], pr
         "ece": calibration_error(task, truth, probabilities),
         "coverage": 1 - sum(answer.abstained for answer in answers) / len(answers),
     }
+
+
+def _alone(task: Task, setting: TaskCalibration, truth: Sequence[LabelSet], probabilities: Array) -> Figures:
+    """Figures of a part as it would answer by itself, with thresholds of its own."""
+    return _figures(task, setting, truth, setting.combine(task, probabilities, None))
 
 
 def _slices(items: Sequence[LabeledItem]) -> list[tuple[str, str, list[int]]]:

@@ -4,12 +4,13 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from models import artifact
-from models.calibration import Calibration, TaskCalibration
+from models.calibration import Settings, TaskCalibration
 from models.classifier import Classifier, PartScores
 from models.encoders import resolve_encoder
 from models.errors import DataError
@@ -68,6 +69,7 @@ def train(
         InputError: data, schema, encoder or ``out`` cannot be used; nothing was written but
             ``OUT.rejects.jsonl`` with the rows that could not be read.
     """
+    out = out.absolute()
     artifact.check_target(out, overwrite=overwrite)
     encoder = None if config.encoder == NO_ENCODER else resolve_encoder(config.encoder, download=download)
     schema = None if labels is None else LabelSchema.load(labels)
@@ -81,23 +83,27 @@ def train(
     schema = schema or datasets.derive(items)
     train_set = datasets.build(train_items, schema)
     dev_set = datasets.build(dev_items, schema, every_task=False)
+    if not any(len(dev_set.labelled(task)) for task in schema.tasks):
+        if dev is not None:
+            raise DataError(f"{dev}: expected labels for {', '.join(schema.tasks)} in some row, got none")
+        dev_items, dev_set = [], datasets.build([], schema, every_task=False)
+        notes.append("no labelled rows to hold back: every epoch is run and nothing is measured; give --dev")
+    if shared := datasets.shared_texts(train_items, dev_items):
+        notes.append(f"{shared} text(s) stand in the training data and in dev: the figures on dev flatter the model")
 
     with artifact.new_folder(out, overwrite=overwrite) as folder:
         classifier = _fit(train_set, dev_set, schema, config, encoder, out.name, progress)
+        parts = score(classifier, dev_items, progress)
+        classifier = replace(classifier, settings=_calibrate(classifier, train_set, dev_set, parts, config))
         counts = datasets.label_counts(train_set, schema)
         figures = None
         if dev_items:
-            parts = score(classifier, dev_items, progress)
-            classifier = replace(classifier, settings=_calibrate(classifier, train_set, dev_set, parts, config))
             figures = report(classifier, dev_items, parts, counts)
             write_json(folder / artifact.REPORT, figures)
-        else:
-            notes.append("no rows to hold back: every epoch was run and the parts were weighted equally; give --dev")
         with progress.stage("writing the model"):
             classifier.save(folder)
-            artifact.write_manifest(
-                folder, _manifest(out.name, config, schema, train_items, dev_items, counts, figures)
-            )
+            manifest = _manifest(out.name, config, schema, train_items, dev_items, counts, figures)
+            artifact.write_manifest(folder, manifest)
     return Run(out, figures, notes)
 
 
@@ -105,7 +111,7 @@ def _read(
     source: str, rejects: Path, columns: Mapping[str, str] | None, notes: list[str], progress: Progress
 ) -> list[LabeledItem]:
     items = []
-    with RejectLog(rejects) as log, progress.stage(f"reading {source}", None, "rows") as advance:
+    with RejectLog(rejects, source) as log, progress.stage(f"reading {source}", None, "rows") as advance:
         for item in log.usable(read_items(source, columns)):
             items.append(item)
             advance(1)
@@ -144,26 +150,30 @@ def _fit(
         with tempfile.TemporaryDirectory(prefix="feedback-train-") as workspace:
             stop_by = dev_set if dev_set.texts else None
             transformer = finetune(train_set, stop_by, schema, config, encoder, Path(workspace), progress)
-    settings = {task: TaskCalibration() for task in schema.tasks}
-    return Classifier(schema, linear, transformer, settings, ModelName(name=name, version=""))
+    return Classifier(schema, linear, transformer, Settings.untuned(schema.tasks), ModelName(name=name, version=""))
 
 
 def _calibrate(
     classifier: Classifier, train_set: Dataset, dev_set: Dataset, parts: PartScores, config: TrainConfig
-) -> Calibration:
-    settings = {}
+) -> Settings:
+    settings: dict[str, dict[str, TaskCalibration]] = {"combined": {}, "linear": {}, "transformer": {}}
     for name, task in classifier.schema.tasks.items():
         rows = dev_set.labelled(name)
         learnt = train_set.targets[name][train_set.labelled(name)]
-        settings[name] = fit_task(
+        fit = partial(
+            fit_task,
             task,
             dev_set.targets[name][rows],
-            parts.linear[name][rows],
-            None if parts.transformer is None else parts.transformer[name][rows],
             at_least_one=bool(learnt.any(axis=1).all()),
             abstain_below=config.abstain_below,
         )
-    return settings
+        linear = parts.linear[name][rows]
+        transformer = None if parts.transformer is None else parts.transformer[name][rows]
+        settings["combined"][name] = fit(linear, transformer)
+        settings["linear"][name] = fit(linear, None)
+        if transformer is not None:
+            settings["transformer"][name] = fit(transformer, None)
+    return Settings(**settings)
 
 
 def _manifest(
@@ -185,7 +195,7 @@ def _manifest(
         data={
             "rows": len(train_items),
             "dev_rows": len(dev_items),
-            "fingerprint": datasets.data_fingerprint(train_items),
+            "fingerprint": datasets.data_fingerprint(train_items, schema),
         },
         label_counts=counts,
         configuration=config.model_dump(),

@@ -73,7 +73,14 @@ def _conditions(when: Conditions, item: FeedbackItem, prediction: Prediction) ->
     )
     for field, wanted, word in sets:
         if wanted is not None:
-            yield f"{field} is {word}", word in wanted
+            yield f"{field} is {word}", word is not None and any(_same(field, word, one) for one in wanted)
+
+
+def _same(field: str, word: str, wanted: str) -> bool:
+    if field == "language":  # "zh" stands for zh-Hans and zh-Hant too (BCP 47, basic filtering)
+        tag, wanted = word.casefold(), wanted.casefold()
+        return tag == wanted or tag.startswith(f"{wanted}-")
+    return word == wanted
 
 
 def _matches(label: str, pattern: str) -> bool:

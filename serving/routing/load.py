@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from models.errors import RulesError, as_list, did_you_mean
 from models.labels import LabelSchema
 from models.validation import describe
-from serving.routing.rules import Outcome, Rule, RuleSet
+from serving.routing.rules import Conditions, Outcome, Rule, RuleSet
 
 DEFAULT_RULES = Path(__file__).with_name("routing.toml")
 
@@ -36,7 +36,7 @@ def check_rules(path: Path, schema: LabelSchema | None = None) -> tuple[RuleSet 
     try:
         rules = RuleSet.model_validate(data)
     except ValidationError as error:
-        return None, describe(error).split("; ")
+        return None, describe(error, Conditions.model_fields, "file")
     return rules, [*_name_faults(rules), *(_label_faults(rules, schema) if schema else [])]
 
 

@@ -46,7 +46,8 @@ class Conditions(_Strict):
     """What has to hold for a rule; every condition that is given must.
 
     ``category`` and ``sentiment`` hold if the model chose one of the labels listed;
-    ``family/*`` stands for all labels of a family. ``abstained`` holds if the model abstained from
+    ``family/*`` stands for all labels of a family, a language for its scripts and regions too.
+    ``abstained`` holds if the model abstained from
     one of the tasks listed. ``confidence`` is that of the category. A range over a field of the
     item does not hold where the item has no such field.
     """
@@ -63,6 +64,12 @@ class Conditions(_Strict):
     country: Several | None = None
     product: Several | None = None
     customer_tier: Several | None = None
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> Self:
+        if all(value is None for value in self.__dict__.values()):
+            raise ValueError("expected at least one condition, got none; what is always to happen stands in [default]")
+        return self
 
 
 class Outcome(_Strict):
