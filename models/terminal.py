@@ -3,6 +3,7 @@
 Everything for people goes to standard error, so that standard output holds only what was asked for.
 """
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -50,13 +51,15 @@ def fail(message: str, exit_code: int) -> NoReturn:
 
 
 def run(command: Callable[[], object]) -> None:
-    """Run a command line; an error the project can explain becomes a message and an exit code."""
+    """Run a command line; an error the project can explain becomes a message and an exit code.
+
+    Being told to stop unwinds the command like Ctrl-C does, so that it removes what it had begun.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         command()
     except FeedbackError as error:
         fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        fail("interrupted; nothing half-written was left", 130)
     except OSError as error:
         fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
 

@@ -5,9 +5,11 @@ import gzip
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -186,6 +188,21 @@ def test_serve_takes_the_model_from_the_environment(tmp_path, monkeypatch):
     done = feedback("serve")
     assert done.returncode == 1
     assert "elsewhere: expected a model" in done.stderr
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_training_that_is_stopped_leaves_nothing_behind(sent, code, tmp_path):
+    rows = read_jsonl(STARTER / "train.jsonl")
+    data = write_jsonl(tmp_path / "data.jsonl", rows)
+    command = [sys.executable, "-m", "feedback", "train", "--data", str(data), "--encoder", "none"]
+    with subprocess.Popen([*command, "--out", str(tmp_path / "m")], cwd=ROOT, stderr=subprocess.PIPE) as process:
+        while not list(tmp_path.glob(".m.*.part")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(sent)
+        process.communicate(timeout=30)
+    assert process.returncode == code
+    assert [path.name for path in tmp_path.iterdir()] == ["data.jsonl"]
 
 
 def test_a_port_in_use_is_named_with_the_way_out(linear_folder):
