@@ -44,10 +44,7 @@ lint: .venv/installed-test  ## linters, types, import contracts
 	$(BIN)/lint-imports --no-cache
 
 test: lint  ## all of lint, and the tests with coverage
-	@$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
+	@$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report term:skip-covered
 
 clean:  ## remove environment, models and caches
 	rm -rf .venv artifacts .mypy_cache .ruff_cache .hypothesis .coverage*

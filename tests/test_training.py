@@ -309,3 +309,11 @@ def test_words_of_sentiment_are_put_on_a_scale_in_their_order():
     task = derive([LabeledItem(text="x", sentiment=word) for word in words]).tasks["sentiment"]
     assert task.keys == ("very negative", "Negative", "Neutral", "Positive", "Very_Positive")
     assert task.values == (-1.0, -0.5, 0.0, 0.5, 1.0)
+
+
+def test_a_label_that_only_dev_has_is_part_of_a_derived_schema(tmp_path):
+    data = write_jsonl(tmp_path / "data.jsonl", small_rows())
+    rows = [{"text": "neither nor", "sentiment": "neutral", "category": "taste"}]
+    dev = write_jsonl(tmp_path / "dev.jsonl", rows * 3)
+    train(str(data), tmp_path / "model", TrainConfig(encoder="none"), dev=str(dev), progress=Silent())
+    assert Classifier.load(tmp_path / "model").schema.tasks["sentiment"].keys == ("negative", "neutral", "positive")

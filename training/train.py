@@ -80,7 +80,8 @@ def train(
     else:
         train_items = items
         dev_items = _read(dev, out.with_name(f"{out.name}.dev-rejects.jsonl"), columns, notes, progress)
-    schema = schema or datasets.derive(items)
+    # from dev as well: a rare label that only dev has is no reason to stop
+    schema = schema or datasets.derive([*train_items, *dev_items])
     train_set = datasets.build(train_items, schema)
     dev_set = datasets.build(dev_items, schema, every_task=False)
     if not any(len(dev_set.labelled(task)) for task in schema.tasks):
