@@ -4,6 +4,8 @@ import json
 import socket
 from pathlib import Path
 
+from models.text import fingerprint
+
 ROOT = Path(__file__).parent.parent
 STARTER = ROOT / "training/data/starter"
 
@@ -21,3 +23,10 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def grams(text: str) -> set[str]:
+    """Character n-grams of a text without case and accents, by which near duplicates are found."""
+    folded = fingerprint(text)
+    size = 3 if any("\u4e00" <= character <= "\u9fff" for character in folded) else 4
+    return {folded[start : start + size] for start in range(max(1, len(folded) - size + 1))}

@@ -5,7 +5,7 @@ from datetime import date
 from statistics import median
 
 import pytest
-from support import STARTER, read_jsonl
+from support import STARTER, grams, read_jsonl
 
 from models.labels import LabelSchema
 from models.readers import read_items
@@ -40,12 +40,6 @@ def test_there_are_enough_items_in_each_language(rows):
 def test_ids_are_unique(rows):
     ids = [row["id"] for split in SPLITS for row in rows[split]]
     assert len(ids) == len(set(ids))
-
-
-def grams(text: str) -> set[str]:
-    folded = fingerprint(text)
-    size = 3 if any("\u4e00" <= character <= "\u9fff" for character in folded) else 4
-    return {folded[start : start + size] for start in range(max(1, len(folded) - size + 1))}
 
 
 def test_no_near_duplicate_stands_on_both_sides_of_the_split(rows):
