@@ -13,6 +13,7 @@ from models.threads import calm_barriers
 COMMANDS = {
     "labels": ("training.commands:labels", "Derive a label schema from data, or check one."),
     "train": ("training.commands:train", "Train a model on labelled feedback."),
+    "encoder": ("training.encoder.commands:encoder", "Make a multilingual encoder, and measure it."),
     "evaluate": ("training.commands:evaluate", "Measure a model on labelled feedback."),
     "classify": ("serving.commands:classify", "Classify a file of feedback."),
     "serve": ("serving.commands:serve", "Serve a model over HTTP, with routing."),

@@ -12,9 +12,6 @@ Loading verifies every file or raises; there is no fallback. Nothing in it is pi
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +20,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.errors import ArtifactError, InputError, as_list
-from models.files import fsync_folder, sha256, write_json
+from models.files import atomic_folder, sha256, write_json
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -74,35 +71,8 @@ def new_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
         InputError: ``target`` exists, and is not a model that may be overwritten.
     """
     check_target(target, overwrite=overwrite)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
-    try:
+    with atomic_folder(target) as folder:
         yield folder
-        for path in sorted(folder.rglob("*")):
-            handle = os.open(path, os.O_RDONLY)
-            os.fsync(handle)
-            os.close(handle)
-        folder.chmod(0o755)
-        _take_place(folder, target)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
-def _take_place(folder: Path, target: Path) -> None:
-    if not target.exists():
-        folder.replace(target)
-        fsync_folder(target.parent)
-        return
-    old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".old"))
-    target.replace(old)
-    try:
-        folder.replace(target)
-    except BaseException:
-        old.replace(target)
-        raise
-    fsync_folder(target.parent)
-    shutil.rmtree(old)
 
 
 def check_target(target: Path, *, overwrite: bool = False) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +49,44 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         temporary.unlink(missing_ok=True)
         raise
     fsync_folder(path.parent)
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes ``target`` only when the block ends without an error.
+
+    Filled beside its place under a temporary name, flushed to disk, then renamed; a folder that
+    stood at ``target`` makes way. When the block raises, everything stays as it was.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
+    try:
+        yield folder
+        for path in sorted(folder.rglob("*")):
+            handle = os.open(path, os.O_RDONLY)
+            os.fsync(handle)
+            os.close(handle)
+        folder.chmod(0o777 & ~_umask())
+        _take_place(folder, target)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _take_place(folder: Path, target: Path) -> None:
+    if not target.exists():
+        folder.replace(target)
+        fsync_folder(target.parent)
+        return
+    old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".old"))
+    target.replace(old)
+    try:
+        folder.replace(target)
+    except BaseException:
+        old.replace(target)
+        raise
+    fsync_folder(target.parent)
+    shutil.rmtree(old)
 
 
 def write_json(path: Path, value: object) -> None:

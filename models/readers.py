@@ -111,7 +111,7 @@ def _rows(source: str, renames: Mapping[str, str]) -> Iterator[tuple[str, Row]]:
         if name.endswith(".parquet"):
             rows = _parquet_rows(path, renames)
         elif name.removesuffix(".gz").endswith(".jsonl"):
-            rows = _json_rows(path)
+            rows = json_rows(path)
         else:
             rows = _csv_rows(path, renames)
     yield from rows
@@ -129,7 +129,12 @@ def _open(path: Path) -> IO[bytes]:
     return cast(IO[bytes], gzip.open(path, "rb")) if packed else path.open("rb")
 
 
-def _json_rows(path: Path) -> Iterator[tuple[str, Row]]:
+def json_rows(path: Path) -> Iterator[tuple[str, Row]]:
+    """Objects of a JSON Lines file, gzip or plain, each with its place; bad lines as rejects.
+
+    Raises:
+        DataError: the file is damaged.
+    """
     with _open(path) as file:
         for number, line in _lines(path, file):
             place = f"{path}:{number}"

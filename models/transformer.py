@@ -5,20 +5,27 @@ token vectors (Reimers and Gurevych 2019), and every task reads that one vector.
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
+from transformers import PreTrainedTokenizerBase
 
+from models.encoding import (
+    UNREADABLE,
+    batches_by_length,
+    load_encoder,
+    mean_of_tokens,
+    padded,
+    padding_of,
+    positions,
+    quiet_library,
+)
 from models.errors import ArtifactError, EncoderNotFoundError
 from models.files import write_json
 from models.labels import LabelSchema
@@ -27,11 +34,6 @@ from models.scores import Scores, probabilities_of
 HEADS = "heads.safetensors"
 SETTINGS = "settings.json"
 ENCODER = "encoder"
-
-#: Padded tokens of one batch: enough to keep the cores busy, small enough to stay in cache.
-TOKENS_PER_BATCH = 4096
-#: What the libraries raise over files that are no encoder.
-_UNREADABLE = (OSError, ValueError, KeyError, AttributeError, TypeError, RuntimeError, SafetensorError)
 
 #: Of a text that is too long, this share of the tokens comes from its beginning, the rest from
 #: its end: customers put the matter first and the demand last (Sun et al. 2019, "head+tail").
@@ -62,9 +64,7 @@ class Network(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         """Logits of shape (B, K) per task for token ids and mask of shape (B, T)."""
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, T, H)
-        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)  # (B, T, 1)
-        pooled = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-6)  # (B, H)
-        pooled = self.dropout(pooled)
+        pooled = self.dropout(mean_of_tokens(hidden, attention_mask))  # (B, H)
         return tuple(head(pooled) for head in self.heads)
 
 
@@ -95,11 +95,11 @@ class TransformerModel:
             EncoderNotFoundError: the folder holds no encoder that can be loaded.
         """
         try:
-            tokenizer, encoder = _load_encoder(folder)
+            tokenizer, encoder = load_encoder(folder)
             network = Network(encoder, schema, dropout)
-            model = cls(schema, tokenizer, network, min(max_length, _positions(encoder)))
+            model = cls(schema, tokenizer, network, min(max_length, positions(encoder)))
             model.probabilities(["whether it gives token vectors at all"])
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise EncoderNotFoundError(
                 f"{folder}: expected an encoder with its tokenizer, got one that cannot be loaded: {reason}"
@@ -138,17 +138,12 @@ class TransformerModel:
 
     def pad(self, ids: list[list[int]]) -> dict[str, Tensor]:
         """Token ids as ``input_ids`` and ``attention_mask`` of shape (B, T)."""
-        width = max(len(row) for row in ids)
-        padding = self.tokenizer.pad_token_id or 0
-        return {
-            "input_ids": torch.tensor([row + [padding] * (width - len(row)) for row in ids]),
-            "attention_mask": torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in ids]),
-        }
+        return padded(ids, padding_of(self.tokenizer))
 
     def save(self, folder: Path) -> None:
         """Write encoder, tokenizer, heads and settings into ``folder``."""
         encoder: Any = self.network.encoder
-        with _quiet_library():
+        with quiet_library():
             encoder.save_pretrained(folder / ENCODER)
             self.tokenizer.save_pretrained(folder / ENCODER)
         save_file(
@@ -165,70 +160,9 @@ class TransformerModel:
         """
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         try:
-            tokenizer, encoder = _load_encoder(folder / ENCODER)
+            tokenizer, encoder = load_encoder(folder / ENCODER)
             network = Network(encoder, schema)
             network.heads.load_state_dict(load_file(folder / HEADS))
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise ArtifactError(f"{folder}: encoder and heads cannot be loaded: {error}") from None
         return cls(schema, tokenizer, network.eval(), settings["max_length"])
-
-
-def batches_by_length(lengths: Sequence[int], tokens: int = TOKENS_PER_BATCH) -> Iterator[list[int]]:
-    """Rows in batches of like length, at most ``tokens`` padded tokens each, longest first."""
-    batch: list[int] = []
-    width = 0
-    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
-        if batch and width * (len(batch) + 1) > tokens:
-            yield batch
-            batch = []
-        width = lengths[batch[0]] if batch else lengths[row]
-        batch.append(row)
-    if batch:
-        yield batch
-
-
-#: These would add a pooler of their own, which nothing here reads.
-_WITH_POOLER = {"bert", "roberta", "xlm-roberta", "camembert", "mpnet", "data2vec-text"}
-#: These number positions from the padding index on.
-_OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert"}
-
-
-def _load_encoder(folder: Path) -> tuple[PreTrainedTokenizerBase, nn.Module]:
-    with _quiet_library():
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        options = {"add_pooling_layer": False} if config.model_type in _WITH_POOLER else {}
-        encoder, loaded = AutoModel.from_pretrained(
-            folder,
-            config=config,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            dtype=torch.float32,
-            output_loading_info=True,
-            **options,
-        )
-    # the library would fill them with random numbers and only log it
-    if missing := sorted(loaded["missing_keys"]):
-        raise ValueError(f"{len(missing)} weights are not in the file, the first is {missing[0]}")
-    return tokenizer, encoder
-
-
-@contextmanager
-def _quiet_library() -> Iterator[None]:
-    """No bars for what takes under a second, no report on weights that are left aside on purpose."""
-    shown, verbosity = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if shown:
-            transformers_logging.enable_progress_bar()
-
-
-def _positions(encoder: Any) -> int:
-    config = encoder.config
-    offset = (config.pad_token_id or 0) + 1 if config.model_type in _OFFSET_POSITIONS else 0
-    return int(getattr(config, "max_position_embeddings", None) or 512) - offset

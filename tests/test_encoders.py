@@ -7,9 +7,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models.encoders import INSTALLED, resolve_encoder
+from models.encoding import batches_by_length
 from models.errors import EncoderNotFoundError
 from models.labels import LabelSchema
-from models.transformer import TransformerModel, batches_by_length
+from models.transformer import TransformerModel
 
 
 def test_a_folder_is_taken_as_it_is(bert):

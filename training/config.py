@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -54,10 +54,19 @@ class TrainConfig(BaseModel):
         return self.epochs or max(3, min(12, round(9_000 / max(rows, 1))))
 
 
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
 def load_config(file: Path | None, settings: Sequence[str], **given: Any) -> TrainConfig:
+    """The settings of a training run; see :func:`load_settings`."""
+    return load_settings(TrainConfig, file, settings, **given)
+
+
+def load_settings(kind: type[Settings], file: Path | None, settings: Sequence[str], **given: Any) -> Settings:
     """A configuration from a TOML file, ``key=value`` settings and values given by name.
 
-    The later wins. Raises ConfigError with every fault at once.
+    The later wins; a setting of several values separates them by commas. Raises ConfigError with
+    every fault at once.
     """
     values: dict[str, Any] = {}
     if file is not None:
@@ -71,16 +80,18 @@ def load_config(file: Path | None, settings: Sequence[str], **given: Any) -> Tra
         key, equals, value = setting.partition("=")
         if not equals:
             raise ConfigError(f"--set {setting}: expected key=value, e.g. --set epochs=3")
-        values[key.strip()] = value.strip()
+        key, value = key.strip(), value.strip()
+        several = key in kind.model_fields and get_origin(kind.model_fields[key].annotation) is tuple
+        values[key] = [part.strip() for part in value.split(",") if part.strip()] if several else value
     values.update({key: value for key, value in given.items() if value is not None})
-    return _validated(values)
+    return _validated(kind, values)
 
 
-def _validated(values: Mapping[str, Any]) -> TrainConfig:
-    known = list(TrainConfig.model_fields)
+def _validated(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
+    known = list(kind.model_fields)
     unknown = [f"no setting {key!r}; {did_you_mean(key, known)}" for key in values if key not in known]
     try:
-        config = TrainConfig.model_validate({key: value for key, value in values.items() if key in known})
+        config = kind.model_validate({key: value for key, value in values.items() if key in known})
     except ValidationError as error:
         raise ConfigError(f"configuration: faulty settings{as_list([*unknown, *describe(error)])}") from None
     if unknown:

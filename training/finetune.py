@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from models.encoding import has_fast_bf16, prepare_for_training
 from models.labels import LabelSchema
 from models.progress import Advance, Progress
 from models.scores import Array, probabilities_of
@@ -42,6 +43,7 @@ def finetune(
     """
     set_seed(config.seed)
     model = TransformerModel.from_encoder(encoder, schema, max_length=config.max_length, dropout=config.dropout)
+    prepare_for_training(model.network.encoder)
     model.network.start_from([_label_shares(train.targets[name]) for name in schema.tasks])
     epochs = config.epochs_for(len(train.texts))
     rows = _rows(train, schema, model)
@@ -87,7 +89,7 @@ def _arguments(config: TrainConfig, epochs: int, workspace: Path, *, evaluate: b
         weight_decay=config.weight_decay,
         warmup_steps=config.warmup_share,
         lr_scheduler_type="linear",
-        bf16=config.bf16 and (torch.cuda.is_bf16_supported() if on_gpu else has_fast_bf16()),
+        bf16=config.bf16 and has_fast_bf16(),
         use_cpu=not on_gpu,
         train_sampling_strategy="group_by_length",
         length_column_name="length",
@@ -107,12 +109,6 @@ def _arguments(config: TrainConfig, epochs: int, workspace: Path, *, evaluate: b
         seed=config.seed,
         data_seed=config.seed,
     )
-
-
-def has_fast_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware; else it would be slower than float32."""
-    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
-    return any(flag in flags for flag in ("avx512_bf16", "amx_bf16", " bf16"))
 
 
 def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

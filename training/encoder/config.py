@@ -1,0 +1,59 @@
+"""Every setting of an encoder recipe, with its default, in one place."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(gt=0, lt=1)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+class ExtendConfig(BaseModel):
+    """Settings of ``feedback encoder extend``; written to the encoder's card as they were used."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 13
+    threads: Positive | None = None
+    bf16: bool = True
+
+    #: Pieces of the new vocabulary, and lines per language it is learned from.
+    vocabulary: Annotated[int, Field(ge=300, le=500_000)] = 48_000
+    vocabulary_lines: Positive = 25_000
+    #: Rounds of expectation maximisation of the word alignment.
+    alignment_rounds: Positive = 4
+
+    steps: Positive = 6_000
+    #: Padded tokens of one batch, and most sentences in it.
+    batch_tokens: Positive = 1_536
+    batch_sentences: Positive = 128
+    max_length: Annotated[int, Field(ge=8, le=512)] = 128
+    label_rate: Rate = 2e-3
+    embedding_rate: Rate = 1.5e-3
+    layer_rate: Rate = 1e-4
+    weight_decay: Share = 0.01
+    warmup_share: Share = 0.02
+
+    #: Share of batches' sentences that are English.
+    english_share: Share = 0.12
+    #: Languages that are drawn twice as often.
+    favour: tuple[str, ...] = ()
+    #: How many times as often a pair of --in-domain is drawn as one of --pairs.
+    in_domain_weight: Annotated[float, Field(gt=0)] = 8.0
+    #: Long texts made by joining this many pairs' sentences.
+    long_texts: Annotated[int, Field(ge=0)] = 12_000
+    #: Share of sentences written as customers write: a typo, no diacritics, no punctuation.
+    noise_share: Share = 0.15
+
+    #: Of the squared distance to the target, and of the ranking, beside that of the angle, 1.
+    distance_weight: Weight = 1.0
+    ranking_weight: Weight = 0.3
+    #: Of guessing the labels of pairs that are labelled, over all sentences of a batch.
+    label_weight: Weight = 5.0
+    ranking_temperature: Annotated[float, Field(gt=0)] = 0.05
+
+    held_back: Positive = 300
+    evaluate_every: Positive = 500
+    save_every: Positive = 500

@@ -1,0 +1,104 @@
+"""What an encoder is measured on: tasks over labelled feedback, named in a TOML file."""
+
+import hashlib
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.errors import ConfigError, DataError, as_list
+from models.readers import read_items
+from models.records import LabeledItem
+from models.rejects import Reject
+from models.validation import describe
+
+Metric = Literal["macro_f1", "micro_f1", "accuracy"]
+
+
+class Task(BaseModel):
+    """Train on some rows, test on others.
+
+    ``test_languages`` of several are measured one by one, with the one model. ``per_label`` rows of
+    each label, where given, are all that is trained on. Files are relative to the data folder, or
+    to the suite.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    train: str
+    test: str
+    task: Literal["category", "sentiment"]
+    metric: Metric = "macro_f1"
+    train_language: str | None = None
+    test_languages: tuple[str, ...] = ()
+    per_label: Annotated[int, Field(ge=1)] | None = None
+    settings: dict[str, str | int | float] = {}
+
+
+class Suite(BaseModel):
+    """Tasks, and most rows to train and test on; a sample by a hash of the text where there are more."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train_rows: Annotated[int, Field(ge=1)] = 3000
+    test_rows: Annotated[int, Field(ge=1)] = 1500
+    tasks: Annotated[tuple[Task, ...], Field(alias="task", min_length=1)]
+
+
+def load_suite(file: Path) -> Suite:
+    """The suite in ``file``; ConfigError with every fault at once."""
+    try:
+        return Suite.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise ConfigError(f"{file}: no such file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{file}: not a readable TOML file: {error}") from None
+    except ValidationError as error:
+        raise ConfigError(f"{file}: faulty suite{as_list(describe(error))}") from None
+
+
+def rows_of(file: Path, task: Task, languages: Sequence[str]) -> list[LabeledItem]:
+    """Rows labelled for the task, in one of ``languages`` if any are given, in the order of a hash of their text.
+
+    Raises:
+        DataError: there are none.
+    """
+    found = [item for item in read_items(file) if not isinstance(item, Reject) and item.labels(task.task) is not None]
+    found = [_only(item, task) for item in found if not languages or item.language in languages]
+    if not found:
+        wanted = f" in {', '.join(languages)}" if languages else ""
+        raise DataError(f"{file}: expected rows labelled for {task.task}{wanted}, got none")
+    return sorted(found, key=lambda item: hashlib.sha256(item.text.encode()).digest())
+
+
+def sample(rows: Sequence[LabeledItem], task: Task, most: int, seed: int) -> list[LabeledItem]:
+    """The rows to train on: at most ``most``, or ``per_label`` of each label, another choice for each seed."""
+
+    def rank(item: LabeledItem) -> bytes:
+        return hashlib.sha256(f"{seed} {item.text}".encode()).digest()
+
+    if task.per_label is None:
+        return sorted(rows, key=rank)[:most]
+    groups: dict[tuple[str, ...], list[LabeledItem]] = defaultdict(list)
+    for item in sorted(rows, key=rank):
+        groups[tuple(item.labels(task.task) or ())].append(item)
+    return [item for _, group in sorted(groups.items()) for item in group[: task.per_label]]
+
+
+def find(file: str, folders: Iterable[Path]) -> Path:
+    """``file`` in the first of ``folders`` that has it; DataError if none does."""
+    tried = [folder / file for folder in folders]
+    for path in tried:
+        if path.is_file():
+            return path
+    raise DataError(f"{file}: no such file; looked for {', '.join(map(str, tried))}")
+
+
+def _only(item: LabeledItem, task: Task) -> LabeledItem:
+    """The item without labels of other tasks."""
+    other: dict[str, Any] = {"sentiment": None} if task.task == "category" else {"category": None, "categories": None}
+    return item.model_copy(update=other)
