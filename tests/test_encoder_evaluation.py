@@ -109,7 +109,7 @@ def test_size_start_and_tokens_are_told(report: dict, bert: Path) -> None:
 
 def test_runs_that_were_made_are_not_made_again(report: dict, folder: Path, bert: Path, xlmr: Path) -> None:
     before = (folder / "out/results.jsonl").read_text(encoding="utf-8")
-    what = Measures([str(bert), str(xlmr)], None, [], 20, folder / "suite.toml", folder, 2)
+    what = Measures([str(bert), str(xlmr)], [], [], 20, folder / "suite.toml", folder, 2)
     again = evaluate(what, folder / "out", threads=1, progress=Silent())
     assert (folder / "out/results.jsonl").read_text(encoding="utf-8") == before
     assert [result.value for result in again.quality] == [result["value"] for result in report["quality"]]
@@ -171,12 +171,12 @@ def test_a_faulty_suite_is_refused_with_every_fault(tmp_path: Path, content: str
 
 def test_nothing_to_measure_is_refused(tmp_path: Path, bert: Path) -> None:
     with pytest.raises(ConfigError, match="give --pairs"):
-        evaluate(Measures([str(bert)], None, [], 20, None, tmp_path, 1), tmp_path, threads=1, progress=Silent())
+        evaluate(Measures([str(bert)], [], [], 20, None, tmp_path, 1), tmp_path, threads=1, progress=Silent())
 
 
 def test_a_missing_data_file_is_named_with_the_places_looked_at(tmp_path: Path, bert: Path) -> None:
     (tmp_path / "suite.toml").write_text(SUITE, encoding="utf-8")
-    what = Measures([str(bert)], None, [], 20, tmp_path / "suite.toml", tmp_path / "data", 1)
+    what = Measures([str(bert)], [], [], 20, tmp_path / "suite.toml", tmp_path / "data", 1)
     with pytest.raises(DataError, match=r"starter\.jsonl: no such file; looked for .*data/starter\.jsonl"):
         evaluate(what, tmp_path / "out", threads=1, progress=Silent())
 

@@ -19,10 +19,10 @@ def rows() -> list[dict]:
 
 def test_every_line_has_every_language_and_known_labels(rows: list[dict]) -> None:
     schema = LabelSchema.load()
-    keys = {"id", *LANGUAGES, "categories", "sentiment", "source", "licence"}
+    keys = {"name", *LANGUAGES, "categories", "sentiment", "source", "licence"}
     for row in rows:
-        assert set(row) == keys, row["id"]
-        assert all(row[language].strip() for language in LANGUAGES), row["id"]
+        assert set(row) == keys, row["name"]
+        assert all(row[language].strip() for language in LANGUAGES), row["name"]
         assert row["sentiment"] in schema.tasks["sentiment"].index
         assert set(row["categories"]) <= set(schema.tasks["category"].index)
 
@@ -30,13 +30,13 @@ def test_every_line_has_every_language_and_known_labels(rows: list[dict]) -> Non
 def test_the_counts_are_those_of_the_datasheet(rows: list[dict]) -> None:
     assert len(rows) == 2845
     assert Counter(row["sentiment"] for row in rows) == {"negative": 1159, "positive": 1013, "neutral": 673}
-    assert len({row["id"] for row in rows}) == len({fingerprint(row["en"]) for row in rows}) == len(rows)
+    assert len({row["name"] for row in rows}) == len({fingerprint(row["en"]) for row in rows}) == len(rows)
     assert min(Counter(label for row in rows for label in row["categories"]).values()) >= 30
 
 
 def test_chinese_is_written_in_the_script_it_says(rows: list[dict]) -> None:
     for script, other in (("zh-Hans", "zh-Hant"), ("zh-Hant", "zh-Hans")):
-        wrong = [row["id"] for row in rows if chinese_script(row[script]) == other]
+        wrong = [row["name"] for row in rows if chinese_script(row[script]) == other]
         assert len(wrong) <= len(rows) / 500, wrong
 
 
@@ -51,4 +51,4 @@ def test_no_line_is_nearly_one_of_the_starter_data(rows: list[dict]) -> None:
         for row in rows:
             ours = grams(row[language])
             for number, shared in Counter(number for gram in ours for number in having[gram]).items():
-                assert shared / len(ours | known[number]) <= 0.35, (language, row["id"])
+                assert shared / len(ours | known[number]) <= 0.35, (language, row["name"])

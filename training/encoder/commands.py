@@ -76,9 +76,10 @@ def evaluate_command(
         ),
     ],
     pairs: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Sentence pairs; some are held back by a hash and retrieved.")
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Sentence pairs, all that the encoder was made from. Repeatable."),
     ] = None,
-    languages: Annotated[str, typer.Option(metavar="TAG,TAG", help="Languages of the pairs to measure.")] = "",
+    languages: Annotated[str, typer.Option(metavar="TAG,TAG", help="Languages of the pairs, as for extend.")] = "",
     held_back: Annotated[int, typer.Option(min=2, help="Pairs a language.")] = 300,
     suite: Annotated[
         Path | None,
@@ -97,7 +98,7 @@ def evaluate_command(
     from training.encoder.evaluate import Measures, evaluate, tables
 
     tags = [tag.strip() for tag in languages.split(",") if tag.strip()]
-    what = Measures(encoders, pairs, tags, held_back, suite, data, seeds)
+    what = Measures(encoders, pairs or [], tags, held_back, suite, data, seeds)
     report = evaluate(what, out, threads=threads, progress=terminal.Terminal())
     if as_json:
         print((out / "report.json").read_text(encoding="utf-8"))  # noqa: T201

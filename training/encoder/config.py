@@ -23,7 +23,10 @@ class ExtendConfig(BaseModel):
     vocabulary: Annotated[int, Field(ge=300, le=500_000)] = 48_000
     vocabulary_lines: Positive = 25_000
     #: Rounds of expectation maximisation of the word alignment.
-    alignment_rounds: Positive = 4
+    alignment_rounds: Positive = 3
+    #: Rounds of the regression over whole sentences, and how it is held near the alignment.
+    regression_rounds: Annotated[int, Field(ge=0)] = 10
+    regression_strength: Annotated[float, Field(gt=0)] = 1.0
 
     steps: Positive = 6_000
     #: Padded tokens of one batch, and most sentences in it.
@@ -31,7 +34,7 @@ class ExtendConfig(BaseModel):
     batch_sentences: Positive = 128
     max_length: Annotated[int, Field(ge=8, le=512)] = 128
     label_rate: Rate = 2e-3
-    embedding_rate: Rate = 1.5e-3
+    embedding_rate: Rate = 5e-4
     layer_rate: Rate = 1e-4
     weight_decay: Share = 0.01
     warmup_share: Share = 0.02
@@ -41,7 +44,7 @@ class ExtendConfig(BaseModel):
     #: Languages that are drawn twice as often.
     favour: tuple[str, ...] = ()
     #: How many times as often a pair of --in-domain is drawn as one of --pairs.
-    in_domain_weight: Annotated[float, Field(gt=0)] = 8.0
+    in_domain_weight: Annotated[float, Field(gt=0)] = 4.0
     #: Long texts made by joining this many pairs' sentences.
     long_texts: Annotated[int, Field(ge=0)] = 12_000
     #: Share of sentences written as customers write: a typo, no diacritics, no punctuation.
@@ -55,5 +58,5 @@ class ExtendConfig(BaseModel):
     ranking_temperature: Annotated[float, Field(gt=0)] = 0.05
 
     held_back: Positive = 300
-    evaluate_every: Positive = 500
+    evaluate_every: Positive = 1_000
     save_every: Positive = 500

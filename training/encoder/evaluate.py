@@ -31,10 +31,12 @@ Table = tuple[str, list[str], list[list[str]]]
 
 @dataclass(frozen=True)
 class Measures:
-    """What is to be measured: retrieval with ``pairs``, quality with ``suite``; either may be None."""
+    """What is to be measured: retrieval with ``pairs``, quality with ``suite``; either may be left out.
+
+    Held back are the same pairs as when the encoder was made, if files, languages and number are the same."""
 
     encoders: Sequence[str]
-    pairs: Path | None
+    pairs: Sequence[Path]
     languages: Sequence[str]
     held_back: int
     suite: Path | None
@@ -59,7 +61,7 @@ def evaluate(what: Measures, out: Path, *, threads: int | None, progress: Progre
     Raises:
         InputError: an encoder, file or suite cannot be used, or there is nothing to measure.
     """
-    if what.pairs is None and what.suite is None:
+    if not what.pairs and what.suite is None:
         raise ConfigError("nothing to measure: give --pairs for retrieval, --suite for quality, or both")
     for name in what.encoders:
         resolve_encoder(name)
@@ -67,9 +69,9 @@ def evaluate(what: Measures, out: Path, *, threads: int | None, progress: Progre
     threads = use_threads(threads)
     retrieval: dict[str, dict[str, dict[str, Any]]] = {}
     texts: dict[str, Sequence[str]] = {}
-    if what.pairs is not None:
-        with RejectLog(out / "rejects.jsonl", str(what.pairs)) as rejects, progress.stage("reading pairs"):
-            pairs, _ = read_pairs({what.pairs: 1.0}, what.languages, rejects)
+    if what.pairs:
+        with RejectLog(out / "rejects.jsonl", str(what.pairs[0])) as rejects, progress.stage("reading pairs"):
+            pairs, _ = read_pairs(dict.fromkeys(what.pairs, 1.0), what.languages, rejects)
             _, held = hold_back(pairs, what.languages, what.held_back)
         retrieval = _retrieval(what.encoders, held, progress)
         texts = {language: found.translations[language] for language, found in held.items()}

@@ -12,7 +12,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,12 @@ from models.files import atomic_folder, atomic_write, sha256, write_json
 from models.progress import Progress
 from models.rejects import RejectLog
 from models.threads import use_threads
-from training.encoder.alignment import associate, first_embeddings
+from training.encoder.alignment import Start, associate, first_embeddings
 from training.encoder.card import card
 from training.encoder.config import ExtendConfig
 from training.encoder.distil import Halves, Steps, distil
 from training.encoder.pairs import ENGLISH, Pairs, check_languages, hold_back, read_mono, read_pairs
+from training.encoder.regression import agree
 from training.encoder.retrieval import Retrieval
 from training.encoder.runlog import RunLog
 from training.encoder.sampling import batches, with_long_texts
@@ -163,8 +164,7 @@ class _Run:
                     max_length=self._length,
                     seed=self._config.seed,
                 )
-            with self._progress.stage("aligning it with the teacher's"):
-                start = self._aligned(pairs, tokenizer)
+            start = self._first(pairs, tokenizer)
             with atomic_folder(done) as folder:
                 tokenizer.save_pretrained(folder)
                 save_file({"embeddings": start.embeddings}, folder / "embeddings.safetensors")
@@ -172,14 +172,16 @@ class _Run:
         embeddings = load_file(done / "embeddings.safetensors")["embeddings"]
         return AutoTokenizer.from_pretrained(done, local_files_only=True), embeddings
 
-    def _aligned(self, pairs: Pairs, tokenizer: PreTrainedTokenizerBase) -> Any:
+    def _first(self, pairs: Pairs, tokenizer: PreTrainedTokenizerBase) -> Start:
         old_ids = self._ids(self._old_tokenizer, pairs.english)
         new, old = self._ids(tokenizer, pairs.english), list(old_ids)
         for language, texts in pairs.translations.items():
             rows = pairs.rows_of(language)
             new += self._ids(tokenizer, [texts[row] for row in rows])
             old += [old_ids[row] for row in rows]
-        association = associate(new, old, len(tokenizer), len(self._old_tokenizer), self._config.alignment_rounds)
+        sizes = len(tokenizer), len(self._old_tokenizer)
+        with self._progress.stage("aligning it with the teacher's"):
+            association = associate(new, old, *sizes, self._config.alignment_rounds)
         special = {
             number: theirs
             for number, theirs in enumerate(_special_ids(self._old_tokenizer))  # as in SPECIAL
@@ -191,14 +193,22 @@ class _Run:
             (ids,) = self._ids(self._old_tokenizer, [text])
             return [] if unknown in ids else ids
 
-        return first_embeddings(
-            tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))),
-            association,
-            embedding_table(self._teacher),
-            spell,
-            special,
-            self._config.seed,
-        )
+        table = embedding_table(self._teacher)
+        pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+        start = first_embeddings(pieces, association, table, spell, special, self._config.seed)
+        rounds = self._config.regression_rounds
+        with self._progress.stage("fitting the first embeddings", rounds, "rounds") as advance:
+            fitted = agree(
+                start.embeddings,
+                new,
+                old,
+                table,
+                strength=self._config.regression_strength,
+                rounds=rounds,
+                advance=advance,
+            )
+        fitted[list(special)] = start.embeddings[list(special)]
+        return replace(start, embeddings=fitted)
 
     @staticmethod
     def _ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:

@@ -4,6 +4,7 @@ import random
 import re
 import unicodedata
 
+_SIGNS = re.compile(r"[,.;:](?!\d)|[，。、；：]")
 #: Letters whose bare form no Unicode decomposition gives.
 _BARE = str.maketrans("łŁđĐøØ", "lLdDoO")
 _MARKS = re.compile("(?<=[A-Za-z])[\u0300-\u036f]+")
@@ -39,8 +40,8 @@ def mistyped(text: str, chance: random.Random) -> str:
 
 
 def without_signs(text: str, _: random.Random) -> str:
-    """No commas and full stops."""
-    bare = "".join(letter for letter in text if letter not in ",.;:，。、；：")
+    """No commas and full stops, but those within numbers."""
+    bare = _SIGNS.sub("", text)
     return bare if bare.strip() else text
 
 

@@ -7,7 +7,7 @@ its language's BCP 47 tag; ``sentiment`` and ``categories`` if somebody labelled
 
 import hashlib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,38 +154,52 @@ def check_languages(languages: Sequence[str]) -> None:
 def hold_back(pairs: Pairs, languages: Sequence[str], count: int) -> tuple[Pairs, dict[str, Pairs]]:
     """Pairs to learn from, and per language up to ``count`` pairs to measure by.
 
-    Held back are the pairs whose English sentence hashes lowest, so that the choice depends on
-    the sentence alone; every pair with such a sentence, in any spelling, is held back for all
-    languages. At most a tenth of a language's pairs goes.
+    Held back are the English sentences that hash lowest, so that the choice depends on the
+    sentences alone; every pair with such a sentence, in any spelling, is held back for all
+    languages. A language chooses at most a tenth of its pairs. No question is a translation that
+    stands beside another sentence too: it would have two right answers, and be learned with the other.
 
     Raises:
         DataError: a language has too few pairs to hold one back.
     """
     keys = [fingerprint(text) for text in pairs.english]
-    ranks = {key: hashlib.sha256(key.encode()).digest() for key in set(keys)}
-    order = sorted(range(len(pairs)), key=lambda row: (ranks[keys[row]], row))
+    copies: dict[str, list[int]] = defaultdict(list)
+    for row, key in enumerate(keys):
+        copies[key].append(row)
+    order = sorted(copies, key=lambda key: hashlib.sha256(key.encode()).digest())
     chosen: set[str] = set()
     held: dict[str, Pairs] = {}
     for language in languages:
         texts = pairs.translations[language]
-        known = sum(map(bool, texts))
-        if known < 10:
-            raise DataError(f"language {language!r}: expected at least 10 pairs, a tenth is held back, got {known}")
-        most = min(count, known // 10)
-        taken: dict[str, int] = {}
-        answers: set[str] = set()
-        for row in order:
-            if len(taken) == most:
+        only = _only_beside(keys, texts)
+        left = sum(map(bool, texts)) // 10
+        taken: list[int] = []
+        for key in order:
+            if len(taken) == count or not left:
                 break
-            answer = fingerprint(texts[row])
-            # a sentence that stands there twice would have two right answers
-            if texts[row] and keys[row] not in taken and answer not in answers:
-                taken[keys[row]] = row
-                answers.add(answer)
-        chosen.update(taken)
-        held[language] = pairs.take(list(taken.values()))
+            known = [row for row in copies[key] if texts[row]]
+            questions = [row for row in known if row in only]
+            if questions and len(known) <= left:
+                taken.append(min(questions, key=lambda row: (texts[row], pairs.english[row])))
+                left -= len(known)
+                chosen.add(key)
+        if not taken:
+            raise DataError(
+                f"language {language!r}: expected at least 10 pairs with different sentences, so that a tenth "
+                f"can be held back, got {sum(map(bool, texts))} pair(s)"
+            )
+        held[language] = pairs.take(taken)
     rest = [row for row, key in enumerate(keys) if key not in chosen]
     return pairs.take(rest), held
+
+
+def _only_beside(keys: Sequence[str], texts: Sequence[str]) -> set[int]:
+    """The rows whose text stands, in any spelling, beside no other key than their own."""
+    answers = [fingerprint(text) if text else "" for text in texts]
+    owner: dict[str, str | None] = {}
+    for key, answer in zip(keys, answers, strict=True):
+        owner[answer] = key if owner.get(answer, key) == key else None
+    return {row for row, answer in enumerate(answers) if answer and owner[answer] == keys[row]}
 
 
 def _labels(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import random
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from string import ascii_lowercase, digits, punctuation
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
@@ -19,6 +20,7 @@ SPECIAL = [PADDING, UNKNOWN, START, END, MASK]
 #: Marks the beginning of a word.
 WORD_START = "▁"
 
+_ASCII = [*ascii_lowercase, *digits, *punctuation]
 _IDEOGRAPHS = ((0x3400, 0x9FFF), (0xF900, 0xFAFF))
 _EMOJI = [
     chr(code)
@@ -81,13 +83,13 @@ def _sample(texts: Mapping[str, Sequence[str]], lines: int, seed: int) -> Iterat
 
 
 def _alphabet(texts: Mapping[str, Sequence[str]]) -> list[str]:
-    """Characters every vocabulary has, seen in the texts or not: emoji, and common Chinese ones."""
+    """Characters every vocabulary has, seen in the texts or not: ASCII, emoji, and common Chinese ones."""
     common = []
     if any(language.startswith("zh") for language in texts):
         # level 1 of GB 2312: the 3,755 characters of everyday use
         rows = (bytes((high, low)) for high in range(0xB0, 0xD8) for low in range(0xA1, 0xFF))
         common = [pair.decode("gb2312", "ignore") for pair in rows]
-    return [character for character in [*_EMOJI, *common] if len(character) == 1]
+    return [character for character in [*_ASCII, *_EMOJI, *common] if len(character) == 1]
 
 
 def _normalizer(texts: Mapping[str, Sequence[str]]) -> normalizers.Normalizer:
