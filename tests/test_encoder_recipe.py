@@ -67,13 +67,15 @@ def test_the_result_is_an_encoder_with_card_log_and_figures(made: Path) -> None:
     assert [line["step"] for line in log if "retrieval" in line] == [0, 20, 40]
 
 
-def test_training_brings_translations_nearer_to_their_english(tmp_path: Path) -> None:
-    config = ExtendConfig(vocabulary=6000, steps=30, batch_tokens=512, long_texts=0, held_back=60, evaluate_every=30)
+def test_a_real_teacher_is_followed_from_the_first_step_and_ever_more_closely(tmp_path: Path) -> None:
+    config = ExtendConfig(vocabulary=6000, steps=45, batch_tokens=512, long_texts=0, held_back=80, evaluate_every=15)
+    few = write_jsonl(tmp_path / "pairs.jsonl", read_jsonl(PAIRS)[:800])
     out = tmp_path / "own"
-    extend(Inputs("minilm", [PAIRS], [], [], ["ro"]), out, config, progress=Silent())
+    extend(Inputs("minilm", [few], [], [], ["ro"]), out, config, progress=Silent())
     log = [json.loads(line) for line in (out / LOG).read_text(encoding="utf-8").splitlines()]
-    before, after = [line["retrieval"]["ro"] for line in log if "retrieval" in line]
-    assert after > before > 0.5
+    assert log[0]["retrieval"]["ro"] > 0.3  # of 80, before any training
+    first, _, last = [line["loss"] for line in log if "loss" in line]
+    assert last < 0.8 * first
 
 
 def test_weights_are_kept_in_16_bits(made: Path) -> None:

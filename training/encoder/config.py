@@ -53,8 +53,8 @@ class ExtendConfig(BaseModel):
     #: Of the squared distance to the target, and of the ranking, beside that of the angle, 1.
     distance_weight: Weight = 1.0
     ranking_weight: Weight = 0.3
-    #: Of guessing the labels of pairs that are labelled, over all sentences of a batch.
-    label_weight: Weight = 5.0
+    #: Of guessing the labels of sentences that are labelled.
+    label_weight: Weight = 0.5
     ranking_temperature: Annotated[float, Field(gt=0)] = 0.05
 
     held_back: Positive = 300

@@ -74,7 +74,8 @@ class Distillation(nn.Module):
         if self.head is None:
             return vector.new_zeros(())
         each = functional.binary_cross_entropy_with_logits(self.head(vector), labels, reduction="none").sum(1)
-        return self._config.label_weight * (each * labels.any(1)).mean()
+        known = labels.any(1)
+        return self._config.label_weight * (each * known).sum() / known.sum().clamp(min=1)
 
 
 class Steps(Dataset[dict[str, Tensor]]):
