@@ -148,7 +148,7 @@ def _readers(sentence: _Sentence, folder: Path, threads: int) -> dict[str, Reade
     if has_fast_bf16():
         readers["torch bf16"] = halved
     try:
-        import onnx  # noqa: F401
+        import onnx  # noqa: F401 (the exporter of torch needs it)
         from onnxruntime.quantization import QuantType, quantize_dynamic
     except ImportError:
         return readers
