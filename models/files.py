@@ -3,8 +3,8 @@
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,11 +34,10 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     block raises, the temporary file goes and whatever stood at ``path`` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    temporary = Path(name)
-    os.close(handle)
+    temporary = _beside(path, "part")
     encoding = None if "b" in mode else "utf-8"
     try:
+        temporary.touch(mode=0o600, exist_ok=False)
         with temporary.open(mode, encoding=encoding, newline=None if "b" in mode else "") as file:
             yield file
             file.flush()
@@ -59,8 +58,9 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     stood at ``target`` makes way. When the block raises, everything stays as it was.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
+    folder = _beside(target, "part")
     try:
+        folder.mkdir(mode=0o700)
         yield folder
         for path in sorted(folder.rglob("*")):
             handle = os.open(path, os.O_RDONLY)
@@ -78,12 +78,13 @@ def _take_place(folder: Path, target: Path) -> None:
         folder.replace(target)
         fsync_folder(target.parent)
         return
-    old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".old"))
-    target.replace(old)
+    old = _beside(target, "old")
     try:
+        target.replace(old)
         folder.replace(target)
     except BaseException:
-        old.replace(target)
+        if old.exists() and not target.exists():
+            old.replace(target)
         raise
     fsync_folder(target.parent)
     shutil.rmtree(old)
@@ -94,6 +95,11 @@ def write_json(path: Path, value: object) -> None:
     with atomic_write(path) as file:
         json.dump(value, file, ensure_ascii=False, indent=2, allow_nan=False)
         file.write("\n")
+
+
+def _beside(path: Path, ending: str) -> Path:
+    """A name that nothing has, known before anything is made there, so that it can be removed at any moment."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.{ending}")
 
 
 def _umask() -> int:

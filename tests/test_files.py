@@ -3,10 +3,12 @@
 import hashlib
 import json
 import stat
+import sys
+from contextlib import contextmanager
 
 import pytest
 
-from models.files import atomic_write, sha256, write_json
+from models.files import atomic_folder, atomic_write, sha256, write_json
 
 OLD = "old content\r\n"
 
@@ -34,6 +36,60 @@ def test_error_keeps_the_old_content_and_leaves_no_temporary_file(path, error):
         write_half(path, error)
     assert path.read_bytes() == OLD.encode()
     assert names(path.parent) == [path.name]
+
+
+@contextmanager
+def interrupted_at_line(number):
+    """Ctrl-C before the ``number``-th line of Python that runs in the block, whosever it is."""
+    left = number
+    before = sys.gettrace()
+
+    def trace(frame, event, argument):
+        nonlocal left
+        if event == "line":
+            left -= 1
+            if left == 0:
+                sys.settrace(before)
+                raise KeyboardInterrupt
+        return trace
+
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+def fill_folder(path):
+    with atomic_folder(path) as folder:
+        (folder / "new").touch()
+
+
+def fill_file(path):
+    with atomic_write(path) as file:
+        file.write("new")
+
+
+def is_interrupted(moment, fill, path):
+    try:
+        with interrupted_at_line(moment):
+            fill(path)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+# an open file that the interruption took from its owner is closed by the collector, which says so
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("fill", [fill_folder, fill_file])
+def test_ctrl_c_at_any_moment_leaves_the_new_or_nothing(tmp_path, fill):
+    moment = 1
+    while is_interrupted(moment, fill, tmp_path / str(moment) / "new"):
+        folder = tmp_path / str(moment)
+        assert not folder.exists() or names(folder) in ([], ["new"]), moment
+        moment += 1
+    assert moment > 20
+    assert names(tmp_path / str(moment)) == ["new"]
 
 
 def test_error_on_a_new_file_leaves_nothing(tmp_path):

@@ -35,7 +35,7 @@ from training.encoder.alignment import Start, associate, first_embeddings
 from training.encoder.card import card
 from training.encoder.config import ExtendConfig
 from training.encoder.distil import Halves, Steps, distil
-from training.encoder.pairs import ENGLISH, Pairs, check_languages, hold_back, read_mono, read_pairs
+from training.encoder.pairs import ENGLISH, Pairs, check_languages, hold_back, read_mono, read_pairs, with_english
 from training.encoder.regression import agree
 from training.encoder.retrieval import Retrieval
 from training.encoder.runlog import RunLog
@@ -120,6 +120,7 @@ class _Run:
             mono = read_mono(self._inputs.mono, self._inputs.languages, rejects, sources)
         notes = [rejects.summary()] if rejects.count else []
         learn, held = hold_back(pairs, self._inputs.languages, config.held_back)
+        learn = with_english(learn, mono[ENGLISH], held)
         with state.main_process_first():
             tokenizer, embeddings = self._start(learn, mono)
             learn = with_long_texts(learn, config.long_texts, config.seed)
@@ -154,7 +155,7 @@ class _Run:
         done = self._workspace / "start"
         if not done.exists():
             with self._progress.stage("learning the vocabulary"):
-                texts = {ENGLISH: [*pairs.english, *mono[ENGLISH]]}
+                texts = {ENGLISH: pairs.english}
                 for language, translations in pairs.translations.items():
                     texts[language] = [*filter(None, translations), *mono[language]]
                 tokenizer = train_tokenizer(

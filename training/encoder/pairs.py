@@ -193,6 +193,21 @@ def hold_back(pairs: Pairs, languages: Sequence[str], count: int) -> tuple[Pairs
     return pairs.take(rest), held
 
 
+def with_english(pairs: Pairs, sentences: Sequence[str], held_back: Mapping[str, Pairs]) -> Pairs:
+    """``pairs``, and English ``sentences`` that nobody translated, less those that are held back.
+
+    The teacher's word on them is to be had for nothing, and they keep the student's English wide.
+    """
+    hidden = {fingerprint(text) for held in held_back.values() for text in held.english}
+    added = [text for text in dict.fromkeys(sentences) if fingerprint(text) not in hidden]
+    return Pairs(
+        [*pairs.english, *added],
+        {language: [*texts, *[""] * len(added)] for language, texts in pairs.translations.items()},
+        np.append(pairs.weight, np.ones(len(added))),
+        [*pairs.labels, *[()] * len(added)],
+    )
+
+
 def _only_beside(keys: Sequence[str], texts: Sequence[str]) -> set[int]:
     """The rows whose text stands, in any spelling, beside no other key than their own."""
     answers = [fingerprint(text) if text else "" for text in texts]
