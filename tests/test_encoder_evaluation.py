@@ -87,7 +87,7 @@ def test_quality_has_every_part_language_and_seed(report: dict, bert: Path) -> N
         for part in ("transformer", "combined")
         for seed in (1, 2)
     }
-    assert found == tuned | {("few", "", "probe", seed) for seed in (1, 2)}
+    assert found == tuned | {("few", "", part, seed) for part in ("probe", "SetFit") for seed in (1, 2)}
     linear = [r for r in report["quality"] if r["part"] == "linear"]
     assert {r["encoder"] for r in linear} == {""}
     assert {r["rows"] for r in report["quality"]} == {30}

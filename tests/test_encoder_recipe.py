@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import ROOT, read_jsonl, write_jsonl
+from support import ROOT, STARTER, read_jsonl, write_jsonl
 
 from models.encoders import resolve_encoder
 from models.encoding import load_encoder, vectors
@@ -65,6 +65,28 @@ def test_the_result_is_an_encoder_with_card_log_and_figures(made: Path) -> None:
     assert '"steps": 40' in card
     log = [json.loads(line) for line in (made / LOG).read_text(encoding="utf-8").splitlines()]
     assert [line["step"] for line in log if "retrieval" in line] == [0, 20, 40]
+
+
+def test_monolingual_text_is_read_beside_the_pairs_and_its_english_taught(
+    tmp_path: Path, bert: Path, pairs: Path
+) -> None:
+    sentences = [{"text": row["text"], "language": row["language"]} for row in read_jsonl(STARTER / "train.jsonl")]
+    mono = write_jsonl(tmp_path / "mono.jsonl", sentences)
+    config = SMALL.model_copy(update={"masked_tokens": 128, "masked_weight": 1.0})
+    out = tmp_path / "own"
+    extend(Inputs(str(bert), [pairs], [], [mono], LANGUAGES), out, config, progress=Silent())
+    log = [json.loads(line) for line in (out / LOG).read_text(encoding="utf-8").splitlines()]
+    first, last = [line["loss"] for line in log if "loss" in line]
+    assert last < first
+    assert "mono.jsonl | not stated" in (out / "README.md").read_text(encoding="utf-8")
+    tokenizer, encoder = load_encoder(out)
+    assert vectors(encoder, tokenizer, ["bello"], max_length=16).shape == (1, 32)
+
+
+def test_hidden_pieces_without_monolingual_text_are_refused(tmp_path: Path, bert: Path, pairs: Path) -> None:
+    config = SMALL.model_copy(update={"masked_tokens": 128})
+    with pytest.raises(ConfigError, match="give --mono FILE"):
+        extend(Inputs(str(bert), [pairs], [], [], LANGUAGES), tmp_path / "own", config, progress=Silent())
 
 
 def test_a_real_teacher_is_followed_from_the_first_step_and_ever_more_closely(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ class ExtendConfig(BaseModel):
     batch_tokens: Positive = 1_536
     batch_sentences: Positive = 128
     max_length: Annotated[int, Field(ge=8, le=512)] = 128
+    #: Learning rates; the first is that of the heads that are thrown away afterwards.
     label_rate: Rate = 2e-3
     embedding_rate: Rate = 5e-4
     layer_rate: Rate = 1e-4
@@ -55,6 +56,9 @@ class ExtendConfig(BaseModel):
     ranking_weight: Weight = 0.3
     #: Of guessing the labels of sentences that are labelled.
     label_weight: Weight = 0.5
+    #: Tokens of --mono read beside each batch, with pieces to be guessed; 0: none. And what the guesses count.
+    masked_tokens: Annotated[int, Field(ge=0)] = 0
+    masked_weight: Weight = 0.1
     ranking_temperature: Annotated[float, Field(gt=0)] = 0.05
 
     held_back: Positive = 300

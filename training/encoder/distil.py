@@ -25,6 +25,7 @@ from models.encoding import has_fast_bf16, mean_of_tokens, padded, padding_of, p
 from models.files import write_json
 from models.progress import Progress
 from training.encoder.config import ExtendConfig
+from training.encoder.masking import MaskedHead, MaskedTexts
 from training.encoder.noise import roughen
 from training.encoder.pairs import Pairs
 from training.encoder.runlog import RunLog
@@ -40,23 +41,40 @@ Halves = np.ndarray[Any, np.dtype[np.float16]]
 
 
 class Distillation(nn.Module):
-    """The student, a head that guesses ``labels`` labels, and their loss."""
+    """The student, heads that guess ``labels`` labels and, if ``masked``, hidden pieces, and their loss."""
 
-    def __init__(self, student: Any, labels: int, config: ExtendConfig) -> None:
+    def __init__(self, student: Any, labels: int, config: ExtendConfig, *, masked: bool = False) -> None:
         super().__init__()
         self.student = student
-        self.head = nn.Linear(student.config.hidden_size, labels) if labels else None
+        width = student.config.hidden_size
+        self.head = nn.Linear(width, labels) if labels else None
+        self.masked = MaskedHead(width, student.get_input_embeddings()) if masked else None
         self._config = config
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, target: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        target: Tensor,
+        labels: Tensor,
+        masked_ids: Tensor | None = None,
+        masked_mask: Tensor | None = None,
+        hidden_ids: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """Loss of token ids and mask (B, T) whose mean vector is to be ``target`` (B, H).
 
         ``labels`` (B, K) holds 1 for a label of the sentence; rows of zeros are not labelled.
+        The last three are a batch of :class:`MaskedTexts`, if there is one.
         """
         hidden = self.student(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         with torch.autocast(hidden.device.type, enabled=False):
             vector = mean_of_tokens(hidden.float(), attention_mask)
-            return {"loss": self._distance(vector, target) + self._guesses(vector, labels)}
+            loss = self._distance(vector, target) + self._guesses(vector, labels)
+        if self.masked is not None:
+            read = self.student(input_ids=masked_ids, attention_mask=masked_mask).last_hidden_state
+            guesses = self.masked(read, self.student.get_input_embeddings().weight, hidden_ids)
+            loss = loss + self._config.masked_weight * guesses
+        return {"loss": loss}
 
     def _distance(self, vector: Tensor, target: Tensor) -> Tensor:
         config = self._config
@@ -79,7 +97,10 @@ class Distillation(nn.Module):
 
 
 class Steps(Dataset[dict[str, Tensor]]):
-    """The batches of a run, each made when it is asked for and always the same."""
+    """The batches of a run, each made when it is asked for and always the same.
+
+    ``masked``: monolingual text with hidden pieces, a batch of it beside each.
+    """
 
     def __init__(
         self,
@@ -88,8 +109,9 @@ class Steps(Dataset[dict[str, Tensor]]):
         targets: Halves,
         tokenizer: PreTrainedTokenizerBase,
         config: ExtendConfig,
+        masked: MaskedTexts | None = None,
     ) -> None:
-        self.plan = plan
+        self.plan, self.masked = plan, masked
         self._pairs, self._targets, self._tokenizer, self._config = pairs, targets, tokenizer, config
         self.labels = sorted({label for labels in pairs.labels for label in labels})
 
@@ -107,6 +129,7 @@ class Steps(Dataset[dict[str, Tensor]]):
             **padded(ids, padding_of(self._tokenizer)),
             "target": torch.from_numpy(target.astype(np.float32)),
             "labels": torch.tensor(labels),
+            **(self.masked[step] if self.masked else {}),
         }
 
 
@@ -132,7 +155,7 @@ def distil(
     """
     set_seed(config.seed)
     prepare_for_training(student)
-    network = Distillation(student, len(steps.labels), config)
+    network = Distillation(student, len(steps.labels), config, masked=steps.masked is not None)
     last = last_checkpoint(workspace)
     done = int(last.name.rpartition("-")[2]) if last else 0
     log.keep_until(done)
@@ -190,12 +213,12 @@ def _arguments(config: ExtendConfig, workspace: Path) -> TrainingArguments:
 
 def _optimizer(network: Distillation, config: ExtendConfig) -> torch.optim.Optimizer:
     table = network.student.get_input_embeddings().weight
-    head = list(network.head.parameters()) if network.head else []
+    heads = [*(network.head or nn.Module()).parameters(), *(network.masked or nn.Module()).parameters()]
     body = [weight for weight in network.student.parameters() if weight is not table]
     groups = [
         {"params": [table], "lr": config.embedding_rate, "weight_decay": 0.0},
         {"params": body, "lr": config.layer_rate, "weight_decay": config.weight_decay},
-        *([{"params": head, "lr": config.label_rate, "weight_decay": config.weight_decay}] if head else []),
+        *([{"params": heads, "lr": config.label_rate, "weight_decay": config.weight_decay}] if heads else []),
     ]
     return torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
 

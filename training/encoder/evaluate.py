@@ -17,7 +17,7 @@ from models.rejects import RejectLog
 from models.text import normalise
 from models.threads import use_threads
 from training.encoder.pairs import ENGLISH, Pairs, hold_back, read_pairs
-from training.encoder.quality import COMBINED, LINEAR, PROBE, TRANSFORMER, Result, Results, measure_quality
+from training.encoder.quality import COMBINED, LINEAR, PROBE, SETFIT, TRANSFORMER, Result, Results, measure_quality
 from training.encoder.retrieval import both_ways
 from training.encoder.speed import Footprint, Speed, measure_footprint, measure_speed
 from training.encoder.suite import find, load_suite, rows_of
@@ -139,7 +139,7 @@ def _quality_table(report: Report, encoders: list[str]) -> list[Table]:
     values: dict[tuple[str, str, str], dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
     for result in report.quality:
         values[result.task, result.language, result.metric][result.part, result.encoder].append(result.value)
-    parts = [(LINEAR, ""), *[(part, name) for name in encoders for part in (TRANSFORMER, PROBE, COMBINED)]]
+    parts = [(LINEAR, ""), *[(part, name) for name in encoders for part in (TRANSFORMER, COMBINED, PROBE, SETFIT)]]
     parts = [part for part in parts if any(part in cells for cells in values.values())]
     columns = ["task", "language", "figure", *[f"{name} {part}".strip() for part, name in parts]]
     rows = [[*key, *[_spread(cells.get(part, [])) for part in parts]] for key, cells in values.items()]

@@ -35,6 +35,7 @@ from training.encoder.alignment import Start, associate, first_embeddings
 from training.encoder.card import card
 from training.encoder.config import ExtendConfig
 from training.encoder.distil import Halves, Steps, distil
+from training.encoder.masking import MaskedTexts
 from training.encoder.pairs import ENGLISH, Pairs, check_languages, hold_back, read_mono, read_pairs, with_english
 from training.encoder.regression import agree
 from training.encoder.retrieval import Retrieval
@@ -77,6 +78,8 @@ def extend(inputs: Inputs, out: Path, config: ExtendConfig, *, progress: Progres
     check_languages(inputs.languages)
     if unknown := sorted(set(config.favour) - set(inputs.languages)):
         raise ConfigError(f"favour: {unknown[0]!r} is not among --languages {', '.join(inputs.languages)}")
+    if config.masked_tokens and not inputs.mono:
+        raise ConfigError("masked_tokens: pieces are hidden in monolingual text; give --mono FILE, or set it to 0")
     if out.exists():
         raise InputError(f"{out}: exists already; give another --out, or remove it")
     use_threads(config.threads)
@@ -137,7 +140,7 @@ class _Run:
         measure = partial(retrieval, tokenizer=tokenizer)
         if not log.path.exists() and state.is_main_process:
             log.add(0, retrieval=measure(student))
-        steps = Steps(plan, learn, targets, tokenizer, config)
+        steps = Steps(plan, learn, targets, tokenizer, config, self._masked(mono, tokenizer))
         weights = distil(student, steps, config, self._workspace, log, measure, self._progress)
         figures = measure(student)
         if state.is_main_process:
@@ -215,6 +218,12 @@ class _Run:
     def _ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
         ids: list[list[int]] = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
         return ids
+
+    def _masked(self, mono: Mapping[str, list[str]], tokenizer: PreTrainedTokenizerBase) -> MaskedTexts | None:
+        config = self._config
+        if not config.masked_tokens:
+            return None
+        return MaskedTexts(mono, tokenizer, tokens=config.masked_tokens, max_length=self._length, seed=config.seed)
 
     def _targets(self, pairs: Pairs) -> Halves:
         """The teacher's vectors (N, H) of the English sentences, computed once."""

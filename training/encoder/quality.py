@@ -22,6 +22,7 @@ from models.records import LabeledItem
 from models.text import normalise
 from training import datasets
 from training.config import TrainConfig
+from training.encoder.peers import has_setfit, setfit_answerer
 from training.encoder.suite import Suite, Task, find, rows_of, sample
 from training.evaluate import report, score
 from training.linear import fit_linear
@@ -31,8 +32,9 @@ from training.train import train
 #: The part of a model that needs no encoder, and the name it has in the results.
 LINEAR = "linear"
 #: Parts of a model on an encoder: its transformer alone, with the linear part, and a regression on
-#: its vectors as they are.
-TRANSFORMER, COMBINED, PROBE = "transformer", "combined", "probe"
+#: its vectors as they are; and SetFit on the same encoder.
+TRANSFORMER, COMBINED, PROBE, SETFIT = "transformer", "combined", "probe", "SetFit"
+_MAX_LENGTH = 128
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ def _few(
     seed: int,
     threads: int | None,
 ) -> Iterator[tuple[str, str, float]]:
-    """With few labels: a regression on the encoder's vectors, beside the linear part."""
+    """With few labels: a regression on the encoder's vectors, beside the linear part and, where installed, SetFit."""
     schema = datasets.derive(learn)
     labels = [(item.labels(task.task) or ("",))[0] for item in learn]
     linear = fit_linear(
@@ -165,16 +167,24 @@ def _few(
         seed=seed,
         advance=lambda units: None,
     )
-    tokenizer, network = load_encoder(resolve_encoder(encoder))
+    folder = resolve_encoder(encoder)
+    tokenizer, network = load_encoder(folder)
+    texts = [normalise(item.text) for item in learn]
+    asked = {language: [normalise(item.text) for item in rows] for language, rows in tests.items()}
 
-    def read(items: Sequence[LabeledItem]) -> Any:
-        return vectors(network, tokenizer, [normalise(item.text) for item in items], max_length=128)
+    def read(texts: Sequence[str]) -> Any:
+        return vectors(network, tokenizer, texts, max_length=_MAX_LENGTH)
 
-    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.02, max_iter=1000)).fit(read(learn), labels)
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.02, max_iter=1000)).fit(read(texts), labels)
     keys = list(schema.tasks[task.task].index)
+    peer = setfit_answerer(folder, texts, labels, max_length=_MAX_LENGTH, seed=seed) if has_setfit() else None
     for language, rows in tests.items():
         truth = [item.labels(task.task) or () for item in rows]
-        guesses = linear.probabilities([normalise(item.text) for item in rows])[task.task]
-        answers = {LINEAR: [keys[best] for best in np.argmax(guesses, axis=1)], PROBE: probe.predict(read(rows))}
+        guesses = linear.probabilities(asked[language])[task.task]
+        answers = {
+            LINEAR: [keys[best] for best in np.argmax(guesses, axis=1)],
+            PROBE: probe.predict(read(asked[language])),
+            **({SETFIT: peer(asked[language])} if peer else {}),
+        }
         for part, given in answers.items():
             yield language, part, float(quality(truth, [(str(label),) for label in given])[task.metric])
