@@ -11,14 +11,16 @@ Advance = Callable[[int], None]
 class Progress(Protocol):
     """Shows stages of work, one after the other."""
 
-    def stage(self, title: str, total: int | None = None, unit: str = "") -> AbstractContextManager[Advance]:
-        """Open a stage of ``total`` units (None: not known); it closes with the block."""
+    def stage(
+        self, title: str, total: int | None = None, unit: str = "", *, done: int = 0
+    ) -> AbstractContextManager[Advance]:
+        """Open a stage of ``total`` units (None: not known), ``done`` of them before; it closes with the block."""
 
 
 class Silent:
     """Progress that nobody watches: for library use and tests."""
 
     @contextmanager
-    def stage(self, title: str, total: int | None = None, unit: str = "") -> Iterator[Advance]:
+    def stage(self, title: str, total: int | None = None, unit: str = "", *, done: int = 0) -> Iterator[Advance]:
         """A stage that shows nothing."""
         yield lambda units: None

@@ -78,14 +78,14 @@ class Terminal:
     """Progress with rate and time left: a bar on a terminal, now and then a line elsewhere."""
 
     @contextmanager
-    def stage(self, title: str, total: int | None = None, unit: str = "") -> Iterator[Advance]:
+    def stage(self, title: str, total: int | None = None, unit: str = "", *, done: int = 0) -> Iterator[Advance]:
         """Show one stage; without a total only the time that has passed."""
         if console.is_terminal:
             with _bar(total, unit) as bar:
-                task = bar.add_task(title, total=total)
+                task = bar.add_task(title, total=total, completed=done)
                 yield lambda units: bar.advance(task, units)
         else:
-            lines = _Lines(title, total, unit)
+            lines = _Lines(title, total, unit, done)
             yield lines.advance
             lines.end()
 
@@ -111,13 +111,18 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None or not self._unit else f"{speed:,.0f} {self._unit}/s")
+        return Text(_pace(speed, self._unit) if speed and self._unit else "")
+
+
+def _pace(speed: float, unit: str) -> str:
+    """Units a second, or seconds a unit where that is the larger number."""
+    return f"{speed:,.0f} {unit}/s" if speed >= 1 else f"{1 / speed:,.1f} s each"
 
 
 class _Lines:
-    def __init__(self, title: str, total: int | None, unit: str) -> None:
+    def __init__(self, title: str, total: int | None, unit: str, done: int) -> None:
         self._title, self._total, self._unit = title, total, unit
-        self._done = 0
+        self._before = self._done = done
         self._start = self._last = time.monotonic()
 
     def advance(self, units: int) -> None:
@@ -125,13 +130,13 @@ class _Lines:
         now = time.monotonic()
         if now - self._last >= _LINE_EVERY:
             self._last = now
-            rate = self._done / (now - self._start)
-            rest = (
-                "" if self._total is None else f" of {self._total:,}, {(self._total - self._done) / rate:,.0f} s left"
-            )
-            say(f"  {self._title}: {self._done:,}{rest}" + (f", {rate:,.0f} {self._unit}/s" if self._unit else ""))
+            speed = (self._done - self._before) / (now - self._start)
+            left = f", {(self._total - self._done) / speed:,.0f} s left" if self._total is not None and speed else ""
+            whole = "" if self._total is None else f" of {self._total:,}"
+            pace = f", {_pace(speed, self._unit)}" if self._unit and speed else ""
+            say(f"  {self._title}: {self._done:,}{whole}{left}{pace}")
 
     def end(self) -> None:
         seconds = time.monotonic() - self._start
-        rate = f", {self._done / seconds:,.0f} {self._unit}/s" if self._unit and self._done and seconds > 0 else ""
-        say(f"  {self._title}: {seconds:.1f} s{rate}")
+        speed = (self._done - self._before) / seconds if seconds > 0 else 0
+        say(f"  {self._title}: {seconds:.1f} s" + (f", {_pace(speed, self._unit)}" if self._unit and speed else ""))

@@ -159,8 +159,8 @@ def distil(
     last = last_checkpoint(workspace)
     done = int(last.name.rpartition("-")[2]) if last else 0
     log.keep_until(done)
-    with progress.stage("distillation", sum(map(len, steps.plan)), "sentences") as advance:
-        advance(sum(map(len, steps.plan[:done])))
+    sentences, before = sum(map(len, steps.plan)), sum(map(len, steps.plan[:done]))
+    with progress.stage("distillation", sentences, "sentences", done=before) as advance:
         trainer = Trainer(
             model=network,
             args=_arguments(config, workspace),

@@ -1,0 +1,36 @@
+"""What a person sees of long work where there is no terminal: lines with rate and time left."""
+
+import pytest
+
+from models import terminal
+from models.terminal import Terminal
+
+
+@pytest.fixture
+def lines(monkeypatch):
+    """The lines said, with a clock that the test turns, and a line for every advance."""
+    said = []
+    clock = [0.0]
+    monkeypatch.setattr(terminal, "say", said.append)
+    monkeypatch.setattr(terminal, "_LINE_EVERY", 0.0)
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: clock[0])
+    return said, clock
+
+
+@pytest.mark.parametrize(
+    ("total", "unit", "done", "advanced", "shown", "end"),
+    [
+        (100, "texts", 0, 20, "  work: 20 of 100, 8 s left, 10 texts/s", "  work: 2.0 s, 10 texts/s"),
+        (100, "texts", 60, 20, "  work: 80 of 100, 2 s left, 10 texts/s", "  work: 2.0 s, 10 texts/s"),
+        (None, "rows", 0, 2000, "  work: 2,000, 1,000 rows/s", "  work: 2.0 s, 1,000 rows/s"),
+        (4, "runs", 0, 1, "  work: 1 of 4, 6 s left, 2.0 s each", "  work: 2.0 s, 2.0 s each"),
+        (4, "", 0, 1, "  work: 1 of 4, 6 s left", "  work: 2.0 s"),
+        (4, "runs", 3, 0, "  work: 3 of 4", "  work: 2.0 s"),
+    ],
+)
+def test_lines_tell_rate_and_time_left_of_what_is_done_now(lines, total, unit, done, advanced, shown, end):
+    said, clock = lines
+    with Terminal().stage("work", total, unit, done=done) as advance:
+        clock[0] = 2.0
+        advance(advanced)
+    assert said == [shown, end]
