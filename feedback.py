@@ -12,6 +12,7 @@ from models.threads import calm_barriers
 #: Name: where it is, and what it does in a line (so that --help imports none of them).
 COMMANDS = {
     "labels": ("training.commands:labels", "Derive a label schema from data, or check one."),
+    "data": ("training.checks.commands:data", "Check labelled feedback before a model learns from it."),
     "train": ("training.commands:train", "Train a model on labelled feedback."),
     "encoder": ("training.encoder.commands:encoder", "Make a multilingual encoder, and measure it."),
     "evaluate": ("training.commands:evaluate", "Measure a model on labelled feedback."),

@@ -28,10 +28,19 @@ _WITH_POOLER = {"bert", "roberta", "xlm-roberta", "camembert", "mpnet", "data2ve
 _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert"}
 
 
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of the encoder in ``folder``; raises one of UNREADABLE."""
+    with quiet_library():
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    return tokenizer
+
+
 def load_encoder(folder: Path) -> tuple[PreTrainedTokenizerBase, nn.Module]:
     """Tokenizer and encoder in ``folder``, in float32; raises one of UNREADABLE."""
+    tokenizer = load_tokenizer(folder)
     with quiet_library():
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         options = {"add_pooling_layer": False} if config.model_type in _WITH_POOLER else {}
         encoder, loaded = AutoModel.from_pretrained(

@@ -36,7 +36,14 @@ Row = dict[str, Any] | Reject
 
 
 def read_items(source: str | Path, columns: Mapping[str, str] | None = None) -> Iterator[LabeledItem | Reject]:
-    """Items of ``source`` in their order, bad rows as rejects.
+    """Items of ``source`` in their order, bad rows as rejects; see :func:`read_placed`."""
+    return (item for _, item in read_placed(source, columns))
+
+
+def read_placed(
+    source: str | Path, columns: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, LabeledItem | Reject]]:
+    """Items of ``source`` in their order, each with the place it stands at, ``file:line``; bad rows as rejects.
 
     Args:
         source: a file in one of FORMATS, or ``hf:NAME[:SPLIT]`` for a dataset that the
@@ -52,10 +59,10 @@ def read_items(source: str | Path, columns: Mapping[str, str] | None = None) -> 
     for place, row in _rows(str(source), renames):
         empty = False
         if isinstance(row, Reject):
-            yield row
+            yield place, row
             continue
         missing.difference_update(row)
-        yield _item(place, _renamed(row, renames))
+        yield place, _item(place, _renamed(row, renames))
     if empty:
         raise DataError(f"{source}: expected at least one row, got an empty file")
     if missing:

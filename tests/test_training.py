@@ -18,7 +18,7 @@ from models.progress import Silent
 from models.records import FeedbackItem, LabeledItem
 from models.text import fingerprint
 from training.config import TrainConfig
-from training.datasets import build, derive, split
+from training.datasets import Row, build, derive, split
 from training.evaluate import evaluate_file
 from training.finetune import multi_task_loss
 from training.train import train
@@ -173,15 +173,15 @@ def test_a_few_rows_are_enough_to_get_a_model(tmp_path):
 def test_equal_texts_never_stand_on_both_sides_of_a_split():
     items = [LabeledItem(text=f"{text}{end}") for text in GOOD + BAD for end in ("", "!", " ?", "  ")]
     items += [LabeledItem(text=item.text.upper()) for item in items]
-    train_side, dev_side = split(items * 3, 0.3)
+    train_side, dev_side = split([Row("", item) for item in items * 3], 0.3)
     assert train_side
     assert dev_side
-    assert not {fingerprint(row.text) for row in train_side} & {fingerprint(row.text) for row in dev_side}
+    assert not {fingerprint(row.item.text) for row in train_side} & {fingerprint(row.item.text) for row in dev_side}
 
 
 def test_held_back_rows_are_a_share_of_data_that_was_split_before():
     items = [LabeledItem(**row) for row in read_jsonl(STARTER / "train.jsonl")]
-    _, dev_side = split(items, 0.15)
+    _, dev_side = split([Row("", item) for item in items], 0.15)
     assert 0.1 < len(dev_side) / len(items) < 0.2
 
 
@@ -290,7 +290,9 @@ def test_dev_rows_without_labels_are_refused_before_the_training(tmp_path):
 def test_a_text_in_both_training_and_dev_is_told(tmp_path):
     data = write_jsonl(tmp_path / "data.jsonl", small_rows())
     result = train(str(data), tmp_path / "model", TrainConfig(encoder="none"), dev=str(data), progress=Silent())
-    assert "80 text(s) stand in the training data and in dev" in result.notes[0]
+    overlap = [note for note in result.notes if note.startswith("overlap: ")]
+    assert "80 row(s) of dev have a text that the training data has too" in overlap[0]
+    assert {found["check"] for found in result.report["data_checks"]} >= {"overlap", "near-duplicates"}
 
 
 def test_settings_count_without_rows_to_tune_them_on(tmp_path):

@@ -19,6 +19,11 @@ Data = Annotated[
     str, typer.Option("--data", metavar="FILE", help="Labelled feedback: JSONL, CSV, Parquet, or hf:NAME.")
 ]
 
+Strict = Annotated[
+    list[str] | None,
+    typer.Option(metavar="CHECK", help="A check whose findings are errors, or all. Repeatable."),
+]
+
 labels = typer.Typer(no_args_is_help=True, add_completion=False, help="Derive a label schema from data, or check one.")
 train = typer.Typer(add_completion=False)
 evaluate = typer.Typer(add_completion=False)
@@ -85,6 +90,7 @@ def train_command(
     column: Columns = None,
     download: Annotated[bool, typer.Option("--download", help="Allow fetching the encoder from the hub.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model that is in DIR.")] = False,
+    strict: Strict = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Train a model: an encoder with a head per task, beside linear n-gram heads.
@@ -92,6 +98,7 @@ def train_command(
     Example: feedback train --data feedback.jsonl --out artifacts/current
     """
     from models.readers import columns_of
+    from training.checks.check import strict_checks
     from training.config import load_config
     from training.train import train as run
 
@@ -103,6 +110,7 @@ def train_command(
         dev=dev,
         labels=labels,
         columns=columns_of(column),
+        strict=strict_checks(strict or []),
         download=download,
         overwrite=overwrite,
         progress=terminal.Terminal(),

@@ -3,20 +3,32 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import DataError, SchemaError, as_list, did_you_mean
 from models.labels import LabelSchema, derive_schema
+from models.progress import Progress
+from models.readers import read_placed
 from models.records import LabeledItem
+from models.rejects import Reject, RejectLog
 from models.scores import Array
 from models.text import fingerprint, normalise
 
 #: Tasks that a schema is derived for; further ones are declared in labels.toml.
 DERIVED_TASKS = ("category", "sentiment")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the data: where it stands, as ``file:line``, and what it holds."""
+
+    place: str
+    item: LabeledItem
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,29 @@ class Dataset:
     def labelled(self, task: str) -> NDArray[np.intp]:
         """Indices of the rows that are labelled for ``task``."""
         return np.flatnonzero(~np.isnan(self.targets[task][:, 0]))
+
+
+def read_rows(
+    source: str, rejects: Path, columns: Mapping[str, str] | None, notes: list[str], progress: Progress
+) -> list[Row]:
+    """The rows of ``source`` that can be used; the others go to the file ``rejects``, with a word in ``notes``.
+
+    Raises:
+        DataError: the source cannot be read, or no row of it can be used.
+    """
+    rows = []
+    with RejectLog(rejects, source) as log, progress.stage(f"reading {source}", None, "rows") as advance:
+        for place, item in read_placed(source, columns):
+            if isinstance(item, Reject):
+                log.add(item)
+                continue
+            rows.append(Row(place, item))
+            advance(1)
+    if not rows:
+        raise DataError(f"{source}: no row can be used; {log.summary()}")
+    if log.count:
+        notes.append(log.summary())
+    return rows
 
 
 def derive(items: Iterable[LabeledItem]) -> LabelSchema:
@@ -89,25 +124,19 @@ def build(items: Sequence[LabeledItem], schema: LabelSchema, *, every_task: bool
     return Dataset([normalise(item.text) for item in items], targets)
 
 
-def split(items: Sequence[LabeledItem], dev_share: float) -> tuple[list[LabeledItem], list[LabeledItem]]:
-    """Items in train and dev, by a hash of the text: equal texts never stand on both sides.
+def split(rows: Sequence[Row], dev_share: float) -> tuple[list[Row], list[Row]]:
+    """Rows in train and dev, by a hash of the text: equal texts never stand on both sides.
 
-    The same item falls on the same side in every run, whatever else is in the file.
+    The same row falls on the same side in every run, whatever else is in the file.
     """
-    train: list[LabeledItem] = []
-    dev: list[LabeledItem] = []
-    for item in items:
+    train: list[Row] = []
+    dev: list[Row] = []
+    for row in rows:
         # salted: data that was split by a plain hash before must not fall on one side again
-        digest = hashlib.sha256(f"dev:{fingerprint(item.text)}".encode()).digest()
+        digest = hashlib.sha256(f"dev:{fingerprint(row.item.text)}".encode()).digest()
         share = int.from_bytes(digest[:8], "big") / 2**64
-        (dev if share < dev_share else train).append(item)
+        (dev if share < dev_share else train).append(row)
     return (train, dev) if train else (dev, [])
-
-
-def shared_texts(train: Sequence[LabeledItem], dev: Sequence[LabeledItem]) -> int:
-    """How many rows of ``dev`` have a text that ``train`` has too, apart from case and accents."""
-    known = {fingerprint(item.text) for item in train}
-    return sum(fingerprint(item.text) in known for item in dev)
 
 
 def data_fingerprint(items: Sequence[LabeledItem], schema: LabelSchema) -> str:

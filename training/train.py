@@ -1,7 +1,7 @@
 """A training run from a file of labelled feedback to a model on disk."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -17,16 +17,17 @@ from models.errors import DataError
 from models.files import write_json
 from models.labels import LabelSchema
 from models.progress import Progress
-from models.readers import read_items
 from models.records import LabeledItem, ModelName
-from models.rejects import RejectLog
 from training import datasets
 from training.calibrate import fit_task
+from training.checks.check import check_rows, forbid
 from training.config import NO_ENCODER, TrainConfig
 from training.datasets import Dataset
 from training.evaluate import Figures, report, score
 from training.linear import fit_linear
 
+#: Rows whose labels a training run has judged; `feedback data check` looks at more.
+_JUDGED = 4_000
 _LIBRARIES = ("torch", "transformers", "scikit-learn", "numpy", "safetensors")
 
 
@@ -48,6 +49,7 @@ def train(
     dev: str | None = None,
     labels: Path | None = None,
     columns: Mapping[str, str] | None = None,
+    strict: Set[str] = frozenset(),
     download: bool = False,
     overwrite: bool = False,
     progress: Progress,
@@ -61,6 +63,7 @@ def train(
         config: every setting.
         labels: a label schema; without it one is derived from the data.
         columns: what the sources call the fields.
+        strict: checks of the data (:data:`training.checks.check.CHECKS`) whose findings stop the run.
         download: whether the encoder may be fetched from the hub.
         overwrite: whether a model in ``out`` may be replaced.
         progress: shows the stages.
@@ -74,12 +77,13 @@ def train(
     encoder = None if config.encoder == NO_ENCODER else resolve_encoder(config.encoder, download=download)
     schema = None if labels is None else LabelSchema.load(labels)
     notes: list[str] = []
-    items = _read(data, out.with_name(f"{out.name}.rejects.jsonl"), columns, notes, progress)
+    rows = datasets.read_rows(data, out.with_name(f"{out.name}.rejects.jsonl"), columns, notes, progress)
     if dev is None:
-        train_items, dev_items = datasets.split(items, config.dev_share)
+        train_rows, dev_rows = datasets.split(rows, config.dev_share)
     else:
-        train_items = items
-        dev_items = _read(dev, out.with_name(f"{out.name}.dev-rejects.jsonl"), columns, notes, progress)
+        dev_rejects = out.with_name(f"{out.name}.dev-rejects.jsonl")
+        train_rows, dev_rows = rows, datasets.read_rows(dev, dev_rejects, columns, notes, progress)
+    train_items, dev_items = [row.item for row in train_rows], [row.item for row in dev_rows]
     # from dev as well: a rare label that only dev has is no reason to stop
     schema = schema or datasets.derive([*train_items, *dev_items])
     train_set = datasets.build(train_items, schema)
@@ -89,8 +93,19 @@ def train(
             raise DataError(f"{dev}: expected labels for {', '.join(schema.tasks)} in some row, got none")
         dev_items, dev_set = [], datasets.build([], schema, every_task=False)
         notes.append("no labelled rows to hold back: every epoch is run and nothing is measured; give --dev")
-    if shared := datasets.shared_texts(train_items, dev_items):
-        notes.append(f"{shared} text(s) stand in the training data and in dev: the figures on dev flatter the model")
+    findings = check_rows(
+        train_rows,
+        # of a split by a hash of the text no text stands on both sides
+        dev_rows if dev is not None else None,
+        schema,
+        encoder=encoder,
+        max_length=config.max_length,
+        judged=_JUDGED,
+        seed=config.seed,
+        progress=progress,
+    )
+    forbid(findings, strict)
+    notes += [f"{found.check}: {found.message}" for found in findings]
 
     with artifact.new_folder(out, overwrite=overwrite) as folder:
         classifier = _fit(train_set, dev_set, schema, config, encoder, out.name, progress)
@@ -100,27 +115,13 @@ def train(
         figures = None
         if dev_items:
             figures = report(classifier, dev_items, parts, counts)
+            figures["data_checks"] = [found.as_json() for found in findings]
             write_json(folder / artifact.REPORT, figures)
         with progress.stage("writing the model"):
             classifier.save(folder)
             manifest = _manifest(out.name, config, schema, train_items, dev_items, counts, figures)
             artifact.write_manifest(folder, manifest)
     return Run(out, figures, notes)
-
-
-def _read(
-    source: str, rejects: Path, columns: Mapping[str, str] | None, notes: list[str], progress: Progress
-) -> list[LabeledItem]:
-    items = []
-    with RejectLog(rejects, source) as log, progress.stage(f"reading {source}", None, "rows") as advance:
-        for item in log.usable(read_items(source, columns)):
-            items.append(item)
-            advance(1)
-    if not items:
-        raise DataError(f"{source}: no row can be used; {log.summary()}")
-    if log.count:
-        notes.append(log.summary())
-    return items
 
 
 def _fit(
