@@ -36,6 +36,7 @@ test = "starter.jsonl"
 task = "sentiment"
 metric = "accuracy"
 per_label = 4
+first_only = true
 """
 
 
@@ -79,7 +80,7 @@ def test_retrieval_is_measured_both_ways_for_every_language(report: dict, bert: 
             assert {0 <= found[way] <= 1 for way in ("to en", "from en")} == {True}
 
 
-def test_quality_has_every_part_language_and_seed(report: dict, bert: Path) -> None:
+def test_quality_has_every_part_language_and_seed(report: dict, bert: Path, xlmr: Path) -> None:
     found = {(r["task"], r["language"], r["part"], r["seed"]) for r in report["quality"] if r["encoder"] == str(bert)}
     tuned = {
         ("from English", language, part, seed)
@@ -88,6 +89,8 @@ def test_quality_has_every_part_language_and_seed(report: dict, bert: Path) -> N
         for seed in (1, 2)
     }
     assert found == tuned | {("few", "", part, seed) for part in ("probe", "SetFit") for seed in (1, 2)}
+    others = {r["task"] for r in report["quality"] if r["encoder"] == str(xlmr)}
+    assert others == {"from English"}  # the other task is for the first alone
     linear = [r for r in report["quality"] if r["part"] == "linear"]
     assert {r["encoder"] for r in linear} == {""}
     assert {r["rows"] for r in report["quality"]} == {30}

@@ -84,9 +84,14 @@ def measure_quality(
     threads: int | None,
     progress: Progress,
 ) -> list[Result]:
-    """Every task of the suite with every encoder and seed."""
+    """Every task of the suite with every seed, and every encoder that the task is for."""
     digests = {name: _digest(name) for name in encoders}
-    runs = [(task, name, seed) for task in suite.tasks for seed in seeds for name in encoders]
+    runs = [
+        (task, name, seed)
+        for task in suite.tasks
+        for seed in seeds
+        for name in (encoders[:1] if task.first_only else encoders)
+    ]
     found: list[Result] = []
     with progress.stage("fine-tuning and testing", len(runs), "runs") as advance:
         for task, name, seed in runs:

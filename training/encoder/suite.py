@@ -22,7 +22,8 @@ class Task(BaseModel):
     """Train on some rows, test on others.
 
     ``test_languages`` of several are measured one by one, with the one model. ``per_label`` rows of
-    each label, where given, are all that is trained on. Files are relative to the data folder, or
+    each label, where given, are all that is trained on. ``first_only`` leaves the encoders after the
+    first out, where nobody expects them ahead: it saves their time. Files are relative to the data folder, or
     to the suite.
     """
 
@@ -36,6 +37,7 @@ class Task(BaseModel):
     train_language: str | None = None
     test_languages: tuple[str, ...] = ()
     per_label: Annotated[int, Field(ge=1)] | None = None
+    first_only: bool = False
     settings: dict[str, str | int | float] = {}
 
 
