@@ -20,7 +20,8 @@ from models.errors import ConfigError, DataError, InputError
 from models.progress import Silent
 from training.encoder.config import ExtendConfig
 from training.encoder.distil import last_checkpoint
-from training.encoder.extend import FIGURES, LOG, Inputs, extend
+from training.encoder.extend import FIGURES, LOG, extend
+from training.encoder.workspace import Inputs
 
 PAIRS = ROOT / "training/data/pairs/feedback.jsonl"
 LANGUAGES = ("it", "zh-Hant")

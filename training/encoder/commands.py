@@ -50,7 +50,8 @@ def extend_command(
     """
     from training.config import load_settings
     from training.encoder.config import ExtendConfig
-    from training.encoder.extend import Inputs, extend
+    from training.encoder.extend import extend
+    from training.encoder.workspace import Inputs
 
     tags = [tag.strip() for tag in languages.split(",") if tag.strip()]
     result = extend(

@@ -7,11 +7,9 @@ What is done is kept in a folder beside the result, ``OUT.work``, so that the sa
 again goes on where it was stopped.
 """
 
-import fcntl
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,15 +17,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from models.encoders import resolve_encoder
 from models.encoding import UNREADABLE, has_fast_bf16, load_encoder, positions, vectors
-from models.errors import ConfigError, EncoderNotFoundError, FeedbackError, InputError, as_list
-from models.files import atomic_folder, atomic_write, sha256, write_json
+from models.errors import ConfigError, EncoderNotFoundError, FeedbackError, InputError
+from models.files import atomic_folder, atomic_write, write_json
 from models.progress import Progress
 from models.rejects import RejectLog
 from models.threads import use_threads
@@ -43,21 +40,10 @@ from training.encoder.runlog import RunLog
 from training.encoder.sampling import batches, with_long_texts
 from training.encoder.student import embedding_table, new_student, save_student
 from training.encoder.vocabulary import train_tokenizer
+from training.encoder.workspace import RECIPE, Inputs, open_workspace, processes, recipe_of
 
 LOG = "training_log.jsonl"
 FIGURES = "figures.json"
-_RECIPE = "recipe.json"
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a run is made from."""
-
-    teacher: str
-    pairs: Sequence[Path]
-    in_domain: Sequence[Path]
-    mono: Sequence[Path]
-    languages: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -84,7 +70,7 @@ def extend(inputs: Inputs, out: Path, config: ExtendConfig, *, progress: Progres
         raise InputError(f"{out}: exists already; give another --out, or remove it")
     use_threads(config.threads)
     folder = resolve_encoder(inputs.teacher, download=download)
-    with _workspace(out, _recipe(inputs, folder, config)) as workspace:
+    with open_workspace(out, recipe_of(inputs, folder, config)) as workspace:
         try:
             return _Run(inputs, folder, out, config, workspace, progress).run()
         except (SafetensorError, RuntimeError) as error:
@@ -114,7 +100,7 @@ class _Run:
         self._config = config.model_copy(update={"max_length": self._length})
 
     def run(self) -> Extended:
-        config, state = self._config, _processes()
+        config, state = self._config, processes()
         files = dict.fromkeys(self._inputs.pairs, 1.0)
         files |= dict.fromkeys(self._inputs.in_domain, config.in_domain_weight)
         rejects = RejectLog(self._out.with_name(f"{self._out.name}.rejects.jsonl"), str(self._inputs.pairs[0]))
@@ -147,7 +133,7 @@ class _Run:
             with atomic_folder(self._out) as folder:
                 save_student(student, weights, tokenizer, folder)
                 shutil.copy(log.path, folder / LOG)
-                recipe = json.loads((self._workspace / _RECIPE).read_text(encoding="utf-8"))
+                recipe = json.loads((self._workspace / RECIPE).read_text(encoding="utf-8"))
                 write_json(folder / FIGURES, {"retrieval": figures, "held_back": {k: len(v) for k, v in held.items()}})
                 (folder / "README.md").write_text(card(recipe, sources, figures, held), encoding="utf-8")
             shutil.rmtree(self._workspace)
@@ -251,51 +237,3 @@ def _special_ids(tokenizer: PreTrainedTokenizerBase) -> list[int | None]:
         tokenizer.sep_token_id if tokenizer.sep_token_id is not None else tokenizer.eos_token_id,
         tokenizer.mask_token_id,
     ]
-
-
-def _recipe(inputs: Inputs, teacher: Path, config: ExtendConfig) -> dict[str, Any]:
-    """Everything the result depends on."""
-    for path in (*inputs.pairs, *inputs.in_domain, *inputs.mono):
-        if not path.is_file():
-            raise InputError(f"{path}: no such file")
-    return {
-        "teacher": inputs.teacher,
-        "teacher_weights": {file.name: sha256(file) for file in sorted(teacher.glob("*.safetensors"))},
-        "languages": list(inputs.languages),
-        "pairs": {path.name: sha256(path) for path in inputs.pairs},
-        "in_domain": {path.name: sha256(path) for path in inputs.in_domain},
-        "mono": {path.name: sha256(path) for path in inputs.mono},
-        "processes": _processes().num_processes,
-        "settings": config.model_dump(mode="json", exclude={"threads"}),
-    }
-
-
-def _processes() -> Any:
-    """Where this process stands among those that torchrun started."""
-    return PartialState(cpu=not torch.cuda.is_available())
-
-
-@contextmanager
-def _workspace(out: Path, recipe: dict[str, Any]) -> Iterator[Path]:
-    """The folder of unfinished work, for this recipe and one run at a time."""
-    workspace = out.with_name(f"{out.name}.work")
-    workspace.mkdir(parents=True, exist_ok=True)
-    with (workspace / "lock").open("w") as lock:
-        if _processes().is_main_process:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(
-                    f"{workspace}: another run is at work here; wait for it, or give another --out"
-                ) from None
-            begun = workspace / _RECIPE
-            before = json.loads(begun.read_text(encoding="utf-8")) if begun.exists() else recipe
-            if different := [key for key in recipe if before.get(key) != recipe[key]]:
-                changed = [f"{key}: {before.get(key)} then, {recipe[key]} now" for key in different]
-                raise ConfigError(
-                    f"{workspace}: work was begun here with other settings; give those, another --out, "
-                    f"or remove the folder{as_list(changed)}"
-                )
-            write_json(begun, recipe)
-        _processes().wait_for_everyone()
-        yield workspace

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from models.errors import ConfigError, DataError, did_you_mean
-from models.readers import json_rows
+from models.formats import json_rows
 from models.rejects import Reject, RejectLog
 from models.text import fingerprint, normalise
 
