@@ -50,11 +50,18 @@ class TaskCalibration(BaseModel):
             chosen.append(columns or ([int(first)] if self.at_least_one else []))
         return chosen
 
+    def confidence(self, task: Task, probabilities: Array) -> Array:
+        """How sure the answer to each row of (N, K) is, (N,): the probability of the first label chosen;
+        where none is, that none applies."""
+        best: Array = probabilities.max(axis=1)
+        if task.kind == "single" or self.at_least_one:
+            return best
+        return np.where(best >= self.threshold, best, 1 - best)
+
     def answer(self, task: Task, row: Array) -> TaskPrediction:
         """The answer for one row (K,) of probabilities."""
         columns = self.choose(task, row[None, :])[0]
-        # with no label chosen, how sure the model is that none applies
-        confidence = round(float(row[columns[0]]) if columns else float(1 - row.max()), 6)
+        confidence = round(float(self.confidence(task, row[None, :])[0]), 6)
         score = None if task.values is None else float(np.clip(row @ np.asarray(task.values, np.float32), -1, 1))
         return TaskPrediction(
             labels=tuple(task.keys[column] for column in columns),
@@ -69,14 +76,33 @@ class TaskCalibration(BaseModel):
 Calibration = Mapping[str, TaskCalibration]
 
 
+class Cascade(BaseModel):
+    """From which confidence on the linear part answers a task alone.
+
+    ``share`` of the rows of dev that it answered so, and ``cost``: the macro-F1 that was lost by
+    it there at most, the upper end of a one-sided interval at 95 %.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sure_from: Share
+    share: Share
+    cost: float
+
+
 class Settings(BaseModel):
-    """Calibration of the whole, and of each part alone, which is how a part is measured beside it."""
+    """Calibration of the whole, and of each part alone, which is how a part is measured beside it.
+
+    ``cascade``: tasks that the linear part may answer alone; a text is, where all tasks may be and
+    the linear part is sure of all of them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     combined: Calibration
     linear: Calibration
     transformer: Calibration = {}
+    cascade: Mapping[str, Cascade] = {}
 
     @classmethod
     def untuned(cls, tasks: Iterable[str]) -> Self:

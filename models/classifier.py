@@ -1,16 +1,19 @@
 """Linear and transformer part as one classifier: texts in, predictions out."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from models import artifact, calibration
 from models.errors import ArtifactError
 from models.labels import LabelSchema
 from models.linear import LinearModel
-from models.records import FeedbackItem, ModelName, Prediction, Tier
+from models.records import FeedbackItem, ModelName, Prediction, TaskPrediction, Tier
 from models.scores import Scores
 from models.text import detect_language, normalise
 
@@ -29,6 +32,16 @@ class PartScores:
     linear: Scores
     transformer: Scores | None
     truncated: list[bool]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What is said to N texts: calibrated probabilities (N, K) per task, the answer to each task,
+    and which part gave them all."""
+
+    probabilities: Scores
+    tasks: Mapping[str, list[TaskPrediction]]
+    tiers: list[Tier]
 
 
 @dataclass(frozen=True)
@@ -87,33 +100,63 @@ class Classifier:
             return PartScores(linear, None, [False] * len(clean))
         return PartScores(linear, *self.transformer.probabilities(clean))
 
-    def combine(self, parts: PartScores) -> Scores:
-        """Probabilities of the whole, calibrated, from those of the parts."""
-        return {
-            name: self.settings.combined[name].combine(
-                task, parts.linear[name], None if parts.transformer is None else parts.transformer[name]
-            )
-            for name, task in self.schema.tasks.items()
-        }
+    def answers(self, parts: PartScores) -> Answers:
+        """What is said to N texts of which the parts say this; see :class:`Answers`."""
+        alone = self._answered_alone(parts.linear)
+        probabilities: Scores = {}
+        tasks: dict[str, list[TaskPrediction]] = {}
+        for name, task in self.schema.tasks.items():
+            linear, whole = self.settings.linear[name], self.settings.combined[name]
+            other = None if parts.transformer is None else parts.transformer[name]
+            mixed = whole.combine(task, parts.linear[name], other)
+            if alone.any():
+                mixed[alone] = linear.combine(task, parts.linear[name][alone], None)
+            probabilities[name] = mixed
+            tasks[name] = [
+                (linear if by_itself else whole).answer(task, row) for row, by_itself in zip(mixed, alone, strict=True)
+            ]
+        without = alone if parts.transformer is not None else np.ones_like(alone)
+        return Answers(probabilities, tasks, ["linear" if tier else "combined" for tier in without])
 
     def predict(self, items: Sequence[FeedbackItem]) -> list[Prediction]:
         """One prediction per item, in order."""
         if not items:
             return []
-        parts = self.part_scores([item.text for item in items])
-        scores = self.combine(parts)
-        tier: Tier = "linear" if self.transformer is None else "combined"
+        parts = self._scores_as_needed([normalise(item.text) for item in items])
+        answers = self.answers(parts)
         return [
             Prediction(
-                tasks={
-                    name: self.settings.combined[name].answer(task, scores[name][row])
-                    for name, task in self.schema.tasks.items()
-                },
+                tasks={name: found[row] for name, found in answers.tasks.items()},
                 language=item.language or detect_language(item.text),
                 truncated=parts.truncated[row],
-                tier=tier,
+                tier=answers.tiers[row],
                 model=self.model,
                 label_schema=self.schema.digest,
             )
             for row, item in enumerate(items)
         ]
+
+    def _scores_as_needed(self, texts: Sequence[str]) -> PartScores:
+        """Scores of both parts, those of the transformer only where the linear part is not sure; else NaN."""
+        linear = self.linear.probabilities(texts)
+        truncated = [False] * len(texts)
+        if self.transformer is None:
+            return PartScores(linear, None, truncated)
+        rows = np.flatnonzero(~self._answered_alone(linear))
+        scores: Scores = {name: np.full_like(found, np.nan) for name, found in linear.items()}
+        if len(rows):
+            found, cut = self.transformer.probabilities([texts[row] for row in rows])
+            for name, values in found.items():
+                scores[name][rows] = values
+            for row, is_cut in zip(rows, cut, strict=True):
+                truncated[row] = is_cut
+        return PartScores(linear, scores, truncated)
+
+    def _answered_alone(self, linear: Scores) -> NDArray[np.bool_]:
+        """For each of N texts whether the linear part, which says this, is sure enough of every task."""
+        size = len(next(iter(linear.values())))
+        sure = np.full(size, self.transformer is not None and set(self.settings.cascade) == set(self.schema.tasks))
+        for name, bound in self.settings.cascade.items():
+            task, setting = self.schema.tasks[name], self.settings.linear[name]
+            sure &= setting.confidence(task, setting.combine(task, linear[name], None)) >= bound.sure_from
+        return sure

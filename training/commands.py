@@ -81,7 +81,7 @@ def train_command(
     ] = None,
     encoder: Annotated[
         str | None,
-        typer.Option(metavar="ID|PATH|none", help="Pretrained encoder (default minilm); none: the linear part alone."),
+        typer.Option(metavar="ID|PATH|none", help="Pretrained encoder (default minilm); none: the linear part."),
     ] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings in TOML.")] = None,
     setting: Annotated[
@@ -155,9 +155,10 @@ def show(figures: dict[str, Any], title: str) -> None:
         # a model without an encoder is its own linear baseline
         parts["combined" if "transformer" in parts else "linear (the model)"] = whole
         for part, found in parts.items():
-            numbers = [found.get(key) for key in ("accuracy", "macro_f1", "micro_f1", "ece", "coverage")]
+            keys = ("accuracy", "macro_f1", "micro_f1", "ece", "coverage", "answered_by_linear")
+            numbers = [found.get(key) for key in keys]
             rows.append([task, part, str(whole["n"]), *["" if n is None else f"{n:.3f}" for n in numbers]])
-    columns = ["task", "part", "rows", "accuracy", "macro-F1", "micro-F1", "calibration error", "coverage"]
+    columns = ["task", "part", "rows", "accuracy", "macro-F1", "micro-F1", "calibration error", "coverage", "by linear"]
     terminal.table(title, columns, rows, left=2)
     for task, whole in figures["tasks"].items():
         for label, count in whole["unknown_labels"].items():

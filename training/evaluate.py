@@ -14,7 +14,7 @@ from models.errors import DataError
 from models.labels import Task
 from models.progress import Progress
 from models.readers import read_items
-from models.records import LabeledItem
+from models.records import LabeledItem, TaskPrediction
 from models.rejects import RejectLog
 from models.scores import Array, Scores
 from training.metrics import LabelSet, calibration_error, majority_labels, quality
@@ -96,13 +96,14 @@ def report(
 
     Returns:
         ``n``; ``tasks``: per task the figures of the whole model (:func:`training.metrics.quality`
-        and ``n``, ``ece``, ``coverage``, ``unknown_labels``); ``parts``: the same, shorter, for
+        and ``n``, ``ece``, ``coverage``, ``unknown_labels``, and ``answered_by_linear``, the share of
+        rows that the linear part answered alone); ``parts``: the same, shorter, for
         majority, linear and transformer; ``slices``: by language, channel, product and length.
 
     Raises:
         DataError: no item is labelled for any task of the model.
     """
-    combined = classifier.combine(parts)
+    answers = classifier.answers(parts)
     tasks: Figures = {}
     shares: dict[str, Figures] = defaultdict(dict)
     slices: dict[str, dict[str, Figures]] = {by: defaultdict(dict) for by in SLICES}
@@ -110,9 +111,11 @@ def report(
         rows = [row for row, item in enumerate(items) if item.labels(name) is not None]
         if not rows:
             continue
-        setting = classifier.settings.combined[name]
         truth = [items[row].labels(name) or () for row in rows]
-        tasks[name] = _figures(task, setting, truth, combined[name][rows])
+        given, probabilities = [answers.tasks[name][row] for row in rows], answers.probabilities[name][rows]
+        tasks[name] = _figures(task, truth, given, probabilities)
+        if parts.transformer is not None:
+            tasks[name]["answered_by_linear"] = sum(answers.tiers[row] == "linear" for row in rows) / len(rows)
         tasks[name]["unknown_labels"] = dict(Counter(key for keys in truth for key in keys if key not in task.index))
         shares["majority"][name] = quality(truth, [majority_labels(task, label_counts[name])] * len(rows))
         if parts.transformer is not None:
@@ -122,7 +125,7 @@ def report(
             )
         for by, value, members in _slices([items[row] for row in rows]):
             slices[by][value][name] = _figures(
-                task, setting, [truth[n] for n in members], combined[name][[rows[n] for n in members]]
+                task, [truth[n] for n in members], [given[n] for n in members], probabilities[members]
             )
     if not tasks:
         expected = ", ".join(classifier.schema.tasks)
@@ -133,8 +136,7 @@ def report(
     return {"n": len(items), "tasks": tasks, "parts": dict(shares), "slices": slices}
 
 
-def _figures(task: Task, setting: TaskCalibration, truth: Sequence[LabelSet], probabilities: Array) -> Figures:
-    answers = [setting.answer(task, row) for row in probabilities]
+def _figures(task: Task, truth: Sequence[LabelSet], answers: Sequence[TaskPrediction], probabilities: Array) -> Figures:
     return {
         "n": len(truth),
         **quality(truth, [answer.labels for answer in answers]),
@@ -145,7 +147,8 @@ def _figures(task: Task, setting: TaskCalibration, truth: Sequence[LabelSet], pr
 
 def _alone(task: Task, setting: TaskCalibration, truth: Sequence[LabelSet], probabilities: Array) -> Figures:
     """Figures of a part as it would answer by itself, with thresholds of its own."""
-    return _figures(task, setting, truth, setting.combine(task, probabilities, None))
+    calibrated = setting.combine(task, probabilities, None)
+    return _figures(task, truth, [setting.answer(task, row) for row in calibrated], calibrated)
 
 
 def _slices(items: Sequence[LabeledItem]) -> list[tuple[str, str, list[int]]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from models import artifact
-from models.calibration import Settings, TaskCalibration
+from models.calibration import Cascade, Settings, TaskCalibration
 from models.classifier import Classifier, PartScores
 from models.encoders import resolve_encoder
 from models.errors import DataError
@@ -20,6 +20,7 @@ from models.progress import Progress
 from models.records import LabeledItem, ModelName
 from training import datasets
 from training.calibrate import fit_task
+from training.cascade import fit_cascade
 from training.checks.check import check_rows, forbid
 from training.config import NO_ENCODER, TrainConfig
 from training.datasets import Dataset
@@ -159,6 +160,7 @@ def _calibrate(
     classifier: Classifier, train_set: Dataset, dev_set: Dataset, parts: PartScores, config: TrainConfig
 ) -> Settings:
     settings: dict[str, dict[str, TaskCalibration]] = {"combined": {}, "linear": {}, "transformer": {}}
+    cascade: dict[str, Cascade] = {}
     for name, task in classifier.schema.tasks.items():
         rows = dev_set.labelled(name)
         learnt = train_set.targets[name][train_set.labelled(name)]
@@ -175,7 +177,18 @@ def _calibrate(
         settings["linear"][name] = fit(linear, None)
         if transformer is not None:
             settings["transformer"][name] = fit(transformer, None)
-    return Settings(**settings)
+            whole, alone = settings["combined"][name], settings["linear"][name]
+            found = fit_cascade(
+                task,
+                dev_set.targets[name][rows],
+                alone.combine(task, linear, None),
+                whole.combine(task, linear, transformer),
+                (alone, whole),
+                config.seed,
+            )
+            cascade |= {name: found} if found else {}
+    # a text is answered by the linear part alone only where every task may be
+    return Settings(**settings, cascade=cascade if len(cascade) == len(classifier.schema.tasks) else {})
 
 
 def _manifest(
