@@ -14,6 +14,8 @@ from models.records import TaskPrediction
 from models.scores import Array, logits_of, probabilities_of
 
 FILE = "calibration.json"
+#: Stands for the label where none is chosen.
+NO_LABEL = ""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -23,7 +25,10 @@ class TaskCalibration(BaseModel):
     ``weight`` of the transformer in the average of probabilities (0: linear alone); the average's
     logits are divided by ``temperature`` (Guo et al. 2017). A multi task chooses every label of
     probability ``threshold`` or more, and with ``at_least_one`` the best one if none reaches it.
-    Below ``abstain_below`` the answer is marked for a person.
+    Below a bound of its confidence the answer is marked for a person. ``bounds`` holds one per
+    language ("" for any) and label (:data:`NO_LABEL` where none is chosen); where there is none for
+    a language, that of the label holds, then ``abstain_below``. The answer to a single task is also
+    marked where its first two labels are nearer than ``gap``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,6 +38,8 @@ class TaskCalibration(BaseModel):
     threshold: Share = 0.5
     at_least_one: bool = False
     abstain_below: Share = 0.0
+    bounds: Mapping[str, Mapping[str, Share]] = {}
+    gap: Share = 0.0
 
     def combine(self, task: Task, linear: Array, transformer: Array | None) -> Array:
         """Probabilities (N, K) of the whole from those of its parts."""
@@ -58,18 +65,32 @@ class TaskCalibration(BaseModel):
             return best
         return np.where(best >= self.threshold, best, 1 - best)
 
-    def answer(self, task: Task, row: Array) -> TaskPrediction:
-        """The answer for one row (K,) of probabilities."""
+    def bound(self, label: str, language: str) -> float:
+        """The confidence below which ``label`` as an answer to a text in ``language`` goes to a person."""
+        for tag in (language, ""):
+            if (found := self.bounds.get(tag, {}).get(label)) is not None:
+                return found
+        return self.abstain_below
+
+    def answer(self, task: Task, row: Array, language: str = "") -> TaskPrediction:
+        """The answer for one row (K,) of probabilities, of a text in ``language``."""
         columns = self.choose(task, row[None, :])[0]
         confidence = round(float(self.confidence(task, row[None, :])[0]), 6)
         score = None if task.values is None else float(np.clip(row @ np.asarray(task.values, np.float32), -1, 1))
         return TaskPrediction(
             labels=tuple(task.keys[column] for column in columns),
             confidence=confidence,
-            abstained=confidence < self.abstain_below,
+            abstained=confidence < self.bound(task.keys[columns[0]] if columns else NO_LABEL, language)
+            or (task.kind == "single" and self._ahead(row) < self.gap),
             probabilities={key: round(float(value), 6) for key, value in zip(task.keys, row, strict=True)},
             score=None if score is None else round(score, 6),
         )
+
+    @staticmethod
+    def _ahead(row: Array) -> float:
+        """How far the first label is before the second."""
+        second, first = np.sort(row)[-2:]
+        return float(first - second)
 
 
 #: Per task how it is answered.

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from models.transformer import TransformerModel
 
 
+def language_of(item: FeedbackItem) -> str:
+    """The language an item says it is in, or else looks like."""
+    return item.language or detect_language(item.text)
+
+
 @dataclass(frozen=True)
 class PartScores:
     """What each part says about N texts: per task probabilities (N, K) in class order.
@@ -100,8 +105,8 @@ class Classifier:
             return PartScores(linear, None, [False] * len(clean))
         return PartScores(linear, *self.transformer.probabilities(clean))
 
-    def answers(self, parts: PartScores) -> Answers:
-        """What is said to N texts of which the parts say this; see :class:`Answers`."""
+    def answers(self, parts: PartScores, languages: Sequence[str]) -> Answers:
+        """What is said to N texts in these languages, of which the parts say this; see :class:`Answers`."""
         alone = self._answered_alone(parts.linear)
         probabilities: Scores = {}
         tasks: dict[str, list[TaskPrediction]] = {}
@@ -113,7 +118,8 @@ class Classifier:
                 mixed[alone] = linear.combine(task, parts.linear[name][alone], None)
             probabilities[name] = mixed
             tasks[name] = [
-                (linear if by_itself else whole).answer(task, row) for row, by_itself in zip(mixed, alone, strict=True)
+                (linear if by_itself else whole).answer(task, row, language)
+                for row, by_itself, language in zip(mixed, alone, languages, strict=True)
             ]
         without = alone if parts.transformer is not None else np.ones_like(alone)
         return Answers(probabilities, tasks, ["linear" if tier else "combined" for tier in without])
@@ -123,17 +129,18 @@ class Classifier:
         if not items:
             return []
         parts = self._scores_as_needed([normalise(item.text) for item in items])
-        answers = self.answers(parts)
+        languages = [language_of(item) for item in items]
+        answers = self.answers(parts, languages)
         return [
             Prediction(
                 tasks={name: found[row] for name, found in answers.tasks.items()},
-                language=item.language or detect_language(item.text),
+                language=languages[row],
                 truncated=parts.truncated[row],
                 tier=answers.tiers[row],
                 model=self.model,
                 label_schema=self.schema.digest,
             )
-            for row, item in enumerate(items)
+            for row in range(len(items))
         ]
 
     def _scores_as_needed(self, texts: Sequence[str]) -> PartScores:

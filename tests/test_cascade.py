@@ -108,7 +108,7 @@ def test_what_the_linear_part_is_sure_of_never_reaches_the_transformer(classifie
 
 def test_an_answer_is_measured_as_it_is_given(classifier, texts):
     sure = sure_of_all(classifier, 0.5)
-    measured = sure.answers(sure.part_scores(texts[:40]))
+    measured = sure.answers(sure.part_scores(texts[:40]), ["en"] * 40)
     given = sure.predict([FeedbackItem(text=text) for text in texts[:40]])
     assert measured.tiers == [prediction.tier for prediction in given]
     for name, found in measured.tasks.items():

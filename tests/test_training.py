@@ -251,7 +251,7 @@ def test_a_label_the_model_does_not_know_counts_as_an_error_and_is_named(linear_
 
 def test_scores_of_all_parts_are_probabilities_in_class_order(classifier):
     parts = classifier.part_scores(["great coffee", "nicht gut", "差"])
-    combined = classifier.answers(parts).probabilities
+    combined = classifier.answers(parts, ["en"] * 3).probabilities
     assert parts.transformer is not None
     for scores in (parts.linear, parts.transformer, combined):
         assert scores["category"].shape == (3, 19)

@@ -8,14 +8,13 @@ from numpy.typing import NDArray
 from models.calibration import Cascade, TaskCalibration
 from models.labels import Task
 from models.scores import Array
+from training.resampling import macro_f1, resamples
 
 #: Macro-F1 that the cascade may cost.
 COST = 0.002
 #: With fewer rows nothing can be said of a cost so small.
 FEWEST_ROWS = 300
 _SHARES = np.linspace(0.95, 0.05, 19)
-#: Resamples, fewer where rows are many; both together bound the memory.
-_RESAMPLES, _FEWEST_RESAMPLES, _DRAWS = 1000, 200, 10_000_000
 
 
 def fit_cascade(
@@ -36,21 +35,18 @@ def fit_cascade(
         seed: of the resampling.
 
     A share is allowed if the macro-F1 lost by it is at most :data:`COST` at the upper end of a
-    one-sided 95 % interval, by the percentile bootstrap (Efron and Tibshirani 1993, chapter 13)
-    over rows, with the same resamples for both.
+    one-sided 95 % interval, by the bootstrap over rows, with the same resamples for both.
     """
     if len(truth) < FEWEST_ROWS:
         return None
     ours, whole = (_chosen(task, found, setting) for found, setting in zip((linear, combined), settings, strict=True))
     confidence = settings[0].confidence(task, linear)
-    size = len(truth)
-    count = max(_FEWEST_RESAMPLES, min(_RESAMPLES, _DRAWS // size))
-    resamples = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), count).astype(np.float32)
-    before = _macro_f1(truth > 0.5, whole, resamples)
+    drawn = resamples(len(truth), seed)
+    before = macro_f1(truth > 0.5, whole, drawn)
     for share in _SHARES:
         bound = float(np.quantile(confidence, 1 - share))
         alone = confidence >= bound
-        lost = before - _macro_f1(truth > 0.5, np.where(alone[:, None], ours, whole), resamples)
+        lost = before - macro_f1(truth > 0.5, np.where(alone[:, None], ours, whole), drawn)
         cost = float(np.quantile(lost, 0.95))
         if cost <= COST:
             return Cascade(sure_from=bound, share=float(alone.mean()), cost=cost)
@@ -62,13 +58,4 @@ def _chosen(task: Task, probabilities: Array, setting: TaskCalibration) -> NDArr
     result = np.zeros(probabilities.shape, bool)
     for row, columns in enumerate(chosen):
         result[row, columns] = True
-    return result
-
-
-def _macro_f1(truth: NDArray[np.bool_], said: NDArray[np.bool_], resamples: Array) -> NDArray[np.float64]:
-    """Macro-F1 (B,) of answers (N, K) in each of the resamples (B, N), over the labels that occur there."""
-    both = resamples @ (truth & said).astype(np.float32)
-    either = resamples @ (truth.astype(np.float32) + said.astype(np.float32))
-    f1 = np.divide(2 * both, either, out=np.zeros_like(both), where=either > 0)
-    result: NDArray[np.float64] = f1.sum(axis=1) / np.maximum((either > 0).sum(axis=1), 1)
     return result

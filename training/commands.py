@@ -27,6 +27,7 @@ Strict = Annotated[
 labels = typer.Typer(no_args_is_help=True, add_completion=False, help="Derive a label schema from data, or check one.")
 train = typer.Typer(add_completion=False)
 evaluate = typer.Typer(add_completion=False)
+compare = typer.Typer(add_completion=False)
 
 
 @labels.command("init")
@@ -147,6 +148,50 @@ def evaluate_command(
     show(figures, f"{model} on {data}")
 
 
+@compare.command("compare")
+def compare_command(
+    one: Annotated[Path, typer.Argument(metavar="A", help="A model.")],
+    other: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    data: Data,
+    column: Columns = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Compute threads; else the free cores.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Compare two models on the same rows: is B better than A, and could that be chance?
+
+    Example: feedback compare artifacts/current artifacts/next --data test.jsonl
+    """
+    from models.readers import columns_of
+    from training.compare import METRICS, compare_files
+
+    rejects = Path(f"{Path(data).name}.rejects.jsonl")
+    found, notes = compare_files(
+        one, other, data, rejects=rejects, columns=columns_of(column), threads=threads, progress=terminal.Terminal()
+    )
+    for note in notes:
+        terminal.warn(note)
+    if as_json:
+        json.dump(found, sys.stdout, ensure_ascii=False, indent=2)
+        sys.stdout.write("\n")
+        return
+    rows = []
+    for task, figures in found.items():
+        for metric in METRICS:
+            low, high = figures[metric]["interval"]
+            verdict = "B is better" if low > 0 else "A is better" if high < 0 else "could be chance"
+            numbers = [f"{figures[metric][key]:.3f}" for key in ("first", "second")]
+            difference = f"{figures[metric]['difference']:+.3f} ({low:+.3f} to {high:+.3f})"
+            rows.append([task, metric.replace("_f1", "-F1"), verdict, str(figures["n"]), *numbers, difference])
+        rows.append(
+            [
+                *(task, "rows that one alone has right", "", str(figures["n"])),
+                *(str(figures["only_first_right"]), str(figures["only_second_right"]), ""),
+            ]
+        )
+    columns = ["task", "figure", "", "rows", "A", "B", "B less A (95 %)"]
+    terminal.table(f"A: {one}, B: {other}, on {data}", columns, rows, left=3)
+
+
 def show(figures: dict[str, Any], title: str) -> None:
     """Print the figures of a model as a table, baselines first."""
     rows = []
@@ -155,10 +200,21 @@ def show(figures: dict[str, Any], title: str) -> None:
         # a model without an encoder is its own linear baseline
         parts["combined" if "transformer" in parts else "linear (the model)"] = whole
         for part, found in parts.items():
-            keys = ("accuracy", "macro_f1", "micro_f1", "ece", "coverage", "answered_by_linear")
+            keys = ("accuracy", "macro_f1", "micro_f1", "ece", "coverage", "kept_precision", "answered_by_linear")
             numbers = [found.get(key) for key in keys]
             rows.append([task, part, str(whole["n"]), *["" if n is None else f"{n:.3f}" for n in numbers]])
-    columns = ["task", "part", "rows", "accuracy", "macro-F1", "micro-F1", "calibration error", "coverage", "by linear"]
+    columns = [
+        "task",
+        "part",
+        "rows",
+        "accuracy",
+        "macro-F1",
+        "micro-F1",
+        "calibration error",
+        "coverage",
+        "precision of it",
+        "by linear",
+    ]
     terminal.table(title, columns, rows, left=2)
     for task, whole in figures["tasks"].items():
         for label, count in whole["unknown_labels"].items():

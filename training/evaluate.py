@@ -9,7 +9,7 @@ import numpy as np
 
 from models.artifact import read_manifest
 from models.calibration import TaskCalibration
-from models.classifier import Classifier, PartScores
+from models.classifier import Classifier, PartScores, language_of
 from models.errors import DataError
 from models.labels import Task
 from models.progress import Progress
@@ -96,14 +96,15 @@ def report(
 
     Returns:
         ``n``; ``tasks``: per task the figures of the whole model (:func:`training.metrics.quality`
-        and ``n``, ``ece``, ``coverage``, ``unknown_labels``, and ``answered_by_linear``, the share of
-        rows that the linear part answered alone); ``parts``: the same, shorter, for
+        and ``n``, ``ece``, ``coverage``, the share that is not marked for a person, ``kept_precision``,
+        how many of these have the first label right, ``unknown_labels``, and ``answered_by_linear``,
+        the share that the linear part answered alone); ``parts``: the same, shorter, for
         majority, linear and transformer; ``slices``: by language, channel, product and length.
 
     Raises:
         DataError: no item is labelled for any task of the model.
     """
-    answers = classifier.answers(parts)
+    answers = classifier.answers(parts, [language_of(item) for item in items])
     tasks: Figures = {}
     shares: dict[str, Figures] = defaultdict(dict)
     slices: dict[str, dict[str, Figures]] = {by: defaultdict(dict) for by in SLICES}
@@ -137,12 +138,21 @@ def report(
 
 
 def _figures(task: Task, truth: Sequence[LabelSet], answers: Sequence[TaskPrediction], probabilities: Array) -> Figures:
+    kept = [
+        _is_first_right(answer, labels) for answer, labels in zip(answers, truth, strict=True) if not answer.abstained
+    ]
     return {
         "n": len(truth),
         **quality(truth, [answer.labels for answer in answers]),
         "ece": calibration_error(task, truth, probabilities),
-        "coverage": 1 - sum(answer.abstained for answer in answers) / len(answers),
+        "coverage": len(kept) / len(answers),
+        "kept_precision": sum(kept) / len(kept) if kept else None,
     }
+
+
+def _is_first_right(answer: TaskPrediction, truth: LabelSet) -> bool:
+    """Whether the most probable label of an answer applies, or none where none was chosen."""
+    return answer.labels[0] in truth if answer.labels else not truth
 
 
 def _alone(task: Task, setting: TaskCalibration, truth: Sequence[LabelSet], probabilities: Array) -> Figures:

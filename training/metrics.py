@@ -25,7 +25,7 @@ def quality(truth: Sequence[LabelSet], chosen: Sequence[LabelSet]) -> dict[str, 
     """
     labels = sorted({label for row in (*truth, *chosen) for label in row})
     column = {label: number for number, label in enumerate(labels)}
-    true, said = _indicators(truth, column), _indicators(chosen, column)
+    true, said = indicators(truth, column), indicators(chosen, column)
     right = (true & said).sum(axis=0)
     support, answers = true.sum(axis=0), said.sum(axis=0)
     f1 = _ratio(2 * right, support + answers)
@@ -47,7 +47,8 @@ def quality(truth: Sequence[LabelSet], chosen: Sequence[LabelSet]) -> dict[str, 
     }
 
 
-def _indicators(rows: Sequence[LabelSet], column: dict[str, int]) -> NDArray[np.bool_]:
+def indicators(rows: Sequence[LabelSet], column: Mapping[str, int]) -> NDArray[np.bool_]:
+    """Sets of labels as (N, K), each label in its ``column``."""
     matrix = np.zeros((len(rows), len(column)), bool)
     for number, row in enumerate(rows):
         matrix[number, [column[label] for label in row]] = True

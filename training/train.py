@@ -4,14 +4,13 @@ import tempfile
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from models import artifact
-from models.calibration import Cascade, Settings, TaskCalibration
-from models.classifier import Classifier, PartScores
+from models.calibration import Settings
+from models.classifier import Classifier, language_of
 from models.encoders import resolve_encoder
 from models.errors import DataError
 from models.files import write_json
@@ -19,13 +18,12 @@ from models.labels import LabelSchema
 from models.progress import Progress
 from models.records import LabeledItem, ModelName
 from training import datasets
-from training.calibrate import fit_task
-from training.cascade import fit_cascade
 from training.checks.check import check_rows, forbid
 from training.config import NO_ENCODER, TrainConfig
 from training.datasets import Dataset
 from training.evaluate import Figures, report, score
 from training.linear import fit_linear
+from training.tune import tune
 
 #: Rows whose labels a training run has judged; `feedback data check` looks at more.
 _JUDGED = 4_000
@@ -111,7 +109,8 @@ def train(
     with artifact.new_folder(out, overwrite=overwrite) as folder:
         classifier = _fit(train_set, dev_set, schema, config, encoder, out.name, progress)
         parts = score(classifier, dev_items, progress)
-        classifier = replace(classifier, settings=_calibrate(classifier, train_set, dev_set, parts, config))
+        languages = [language_of(item) for item in dev_items]
+        classifier = replace(classifier, settings=tune(classifier, train_set, dev_set, languages, parts, config))
         counts = datasets.label_counts(train_set, schema)
         figures = None
         if dev_items:
@@ -154,41 +153,6 @@ def _fit(
             stop_by = dev_set if dev_set.texts else None
             transformer = finetune(train_set, stop_by, schema, config, encoder, Path(workspace), progress)
     return Classifier(schema, linear, transformer, Settings.untuned(schema.tasks), ModelName(name=name, version=""))
-
-
-def _calibrate(
-    classifier: Classifier, train_set: Dataset, dev_set: Dataset, parts: PartScores, config: TrainConfig
-) -> Settings:
-    settings: dict[str, dict[str, TaskCalibration]] = {"combined": {}, "linear": {}, "transformer": {}}
-    cascade: dict[str, Cascade] = {}
-    for name, task in classifier.schema.tasks.items():
-        rows = dev_set.labelled(name)
-        learnt = train_set.targets[name][train_set.labelled(name)]
-        fit = partial(
-            fit_task,
-            task,
-            dev_set.targets[name][rows],
-            at_least_one=bool(learnt.any(axis=1).all()),
-            abstain_below=config.abstain_below,
-        )
-        linear = parts.linear[name][rows]
-        transformer = None if parts.transformer is None else parts.transformer[name][rows]
-        settings["combined"][name] = fit(linear, transformer)
-        settings["linear"][name] = fit(linear, None)
-        if transformer is not None:
-            settings["transformer"][name] = fit(transformer, None)
-            whole, alone = settings["combined"][name], settings["linear"][name]
-            found = fit_cascade(
-                task,
-                dev_set.targets[name][rows],
-                alone.combine(task, linear, None),
-                whole.combine(task, linear, transformer),
-                (alone, whole),
-                config.seed,
-            )
-            cascade |= {name: found} if found else {}
-    # a text is answered by the linear part alone only where every task may be
-    return Settings(**settings, cascade=cascade if len(cascade) == len(classifier.schema.tasks) else {})
 
 
 def _manifest(
