@@ -6,6 +6,8 @@
     transformer/       settings.json, heads.safetensors, encoder/ (config, tokenizer, weights)
     calibration.json   how the parts are combined and the answer is chosen
     report.json        how good it is, measured when it was trained
+    report.html        the same for people
+    README.md          the model's card
 
 Loading verifies every file or raises; there is no fallback. Nothing in it is pickled.
 """
@@ -27,7 +29,7 @@ MANIFEST = "manifest.json"
 LABELS = "labels.toml"
 LINEAR = "linear"
 TRANSFORMER = "transformer"
-REPORT = "report.json"
+REPORT, PAGE, CARD = "report.json", "report.html", "README.md"
 
 
 class Manifest(BaseModel):

@@ -130,6 +130,9 @@ def evaluate_command(
     model: Annotated[Path, typer.Option(metavar="DIR", help="The model.")],
     data: Data,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a report for people here, with the worst errors' texts.")
+    ] = None,
     column: Columns = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Compute threads; else the free cores.")] = None,
 ) -> None:
@@ -138,13 +141,15 @@ def evaluate_command(
     from training.evaluate import evaluate_file
 
     figures, notes = evaluate_file(
-        model, data, columns=columns_of(column), threads=threads, progress=terminal.Terminal()
+        model, data, columns=columns_of(column), threads=threads, html=html, progress=terminal.Terminal()
     )
     for note in notes:
         terminal.warn(note)
     if json_file is not None:
         write_json(json_file, figures)
         terminal.say(f"figures written to {json_file}")
+    if html is not None:
+        terminal.say(f"report written to {html}")
     show(figures, f"{model} on {data}")
 
 

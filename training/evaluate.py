@@ -11,12 +11,13 @@ from models.artifact import read_manifest
 from models.calibration import TaskCalibration
 from models.classifier import Classifier, PartScores, language_of
 from models.errors import DataError
+from models.files import atomic_write
 from models.labels import Task
 from models.progress import Progress
-from models.readers import read_items
 from models.records import LabeledItem, TaskPrediction
-from models.rejects import RejectLog
 from models.scores import Array, Scores
+from training import datasets
+from training.details import details, is_first_right
 from training.metrics import LabelSet, calibration_error, majority_labels, quality
 
 Figures = dict[str, Any]
@@ -39,12 +40,14 @@ def evaluate_file(
     *,
     columns: Mapping[str, str] | None = None,
     threads: int | None = None,
+    html: Path | None = None,
     progress: Progress,
 ) -> tuple[Figures, list[str]]:
     """Figures of the model in folder ``model`` on a file, and notes a person should read.
 
     Rows that cannot be read go to ``DATA.rejects.jsonl`` in the working folder. ``threads`` of
-    None means the free cores.
+    None means the free cores. ``html`` is where a report for people is written, with the texts of
+    the worst errors.
 
     Raises:
         ArtifactError: the model is missing or damaged.
@@ -56,12 +59,20 @@ def evaluate_file(
             from models.threads import use_threads
 
             use_threads(threads)
-    with RejectLog(Path(f"{Path(data).name}.rejects.jsonl"), data) as log:
-        items = list(log.usable(read_items(data, columns)))
-    notes = [log.summary()] if log.count else []
-    if not items:
-        raise DataError(f"{data}: no row can be used; {log.summary()}")
-    return report(classifier, items, score(classifier, items, progress), read_manifest(model).label_counts), notes
+    notes: list[str] = []
+    rows = datasets.read_rows(data, Path(f"{Path(data).name}.rejects.jsonl"), columns, notes, progress)
+    items, places = [row.item for row in rows], [row.place for row in rows]
+    manifest = read_manifest(model)
+    figures = report(classifier, items, score(classifier, items, progress), manifest.label_counts, places)
+    if html is not None:
+        # imported here: only a page needs what draws pictures
+        from training.report.page import page
+
+        about = {"model": f"{manifest.name}, version {manifest.version}", "encoder": manifest.encoder}
+        texts = {row.place: row.item.text for row in rows}
+        with atomic_write(html) as file:
+            file.write(page(figures, title=f"{manifest.name} on {Path(data).name}", model=about, texts=texts))
+    return figures, notes
 
 
 def score(classifier: Classifier, items: Sequence[LabeledItem], progress: Progress) -> PartScores:
@@ -85,6 +96,7 @@ def report(
     items: Sequence[LabeledItem],
     parts: PartScores,
     label_counts: Mapping[str, Mapping[str, int]],
+    places: Sequence[str],
 ) -> Figures:
     """All figures of a model on labelled items.
 
@@ -93,13 +105,15 @@ def report(
         items: N labelled items; one without a label for a task does not count for it.
         parts: what :func:`score` gave for them.
         label_counts: of the training rows, for the majority baseline.
+        places: where the items stand (N), to name the worst errors by.
 
     Returns:
-        ``n``; ``tasks``: per task the figures of the whole model (:func:`training.metrics.quality`
-        and ``n``, ``ece``, ``coverage``, the share that is not marked for a person, ``kept_precision``,
-        how many of these have the first label right, ``unknown_labels``, and ``answered_by_linear``,
-        the share that the linear part answered alone); ``parts``: the same, shorter, for
-        majority, linear and transformer; ``slices``: by language, channel, product and length.
+        ``n``; ``tasks``: per task the figures of the whole model, which are those of
+        :func:`training.metrics.quality` and of :func:`training.details.details`, ``n``, ``ece``,
+        ``coverage``, the share that is not marked for a person, ``kept_precision``, how many of these
+        have the first label right, ``unknown_labels``, and ``answered_by_linear``, the share that the
+        linear part answered alone; ``parts``: the same, shorter, for majority, linear and
+        transformer; ``slices``: by language, channel, product and length.
 
     Raises:
         DataError: no item is labelled for any task of the model.
@@ -115,6 +129,7 @@ def report(
         truth = [items[row].labels(name) or () for row in rows]
         given, probabilities = [answers.tasks[name][row] for row in rows], answers.probabilities[name][rows]
         tasks[name] = _figures(task, truth, given, probabilities)
+        tasks[name] |= details(task, truth, given, probabilities, [places[row] for row in rows])
         if parts.transformer is not None:
             tasks[name]["answered_by_linear"] = sum(answers.tiers[row] == "linear" for row in rows) / len(rows)
         tasks[name]["unknown_labels"] = dict(Counter(key for keys in truth for key in keys if key not in task.index))
@@ -139,7 +154,7 @@ def report(
 
 def _figures(task: Task, truth: Sequence[LabelSet], answers: Sequence[TaskPrediction], probabilities: Array) -> Figures:
     kept = [
-        _is_first_right(answer, labels) for answer, labels in zip(answers, truth, strict=True) if not answer.abstained
+        is_first_right(answer, labels) for answer, labels in zip(answers, truth, strict=True) if not answer.abstained
     ]
     return {
         "n": len(truth),
@@ -148,11 +163,6 @@ def _figures(task: Task, truth: Sequence[LabelSet], answers: Sequence[TaskPredic
         "coverage": len(kept) / len(answers),
         "kept_precision": sum(kept) / len(kept) if kept else None,
     }
-
-
-def _is_first_right(answer: TaskPrediction, truth: LabelSet) -> bool:
-    """Whether the most probable label of an answer applies, or none where none was chosen."""
-    return answer.labels[0] in truth if answer.labels else not truth
 
 
 def _alone(task: Task, setting: TaskCalibration, truth: Sequence[LabelSet], probabilities: Array) -> Figures:

@@ -61,7 +61,14 @@ def _ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
 
 
 def calibration_error(task: Task, truth: Sequence[LabelSet], probabilities: Array) -> float:
-    """Expected calibration error in [0, 1] of probabilities (N, K), over bins of equal mass.
+    """Expected calibration error in [0, 1] of probabilities (N, K): how far what is stated is from what held,
+    on average over the bins of :func:`calibration_bins`."""
+    bins = calibration_bins(task, truth, probabilities)
+    return sum(abs(stated - held) * number for stated, held, number in bins) / sum(number for *_, number in bins)
+
+
+def calibration_bins(task: Task, truth: Sequence[LabelSet], probabilities: Array) -> list[tuple[float, float, int]]:
+    """Bins of equal mass of probabilities (N, K): the mean that was stated, the share that held, the number.
 
     For a single task the probability of the answer against whether it is right; for a multi task
     every label's probability against whether it applies (Guo et al. 2017; equal-mass bins as in
@@ -74,12 +81,12 @@ def calibration_error(task: Task, truth: Sequence[LabelSet], probabilities: Arra
     else:
         stated, held = probabilities.ravel(), applies.ravel()
     order = np.argsort(stated, kind="stable")
-    stated, held = stated[order], held[order]
+    stated, held = stated[order].astype(np.float64), held[order]
     edges = np.linspace(0, len(order), ECE_BINS + 1)[1:-1].astype(int)
     # equal probabilities stand in one bin, or the order of rows would decide
     edges = np.unique(np.searchsorted(stated, stated[edges], side="right"))
     bins = zip(np.split(stated, edges), np.split(held, edges), strict=True)
-    return float(sum(abs(said.sum() - held.sum()) for said, held in bins if len(said)) / len(order))
+    return [(float(said.mean()), float(hit.mean()), len(said)) for said, hit in bins if len(said)]
 
 
 def majority_labels(task: Task, counts: Mapping[str, int]) -> LabelSet:

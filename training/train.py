@@ -114,12 +114,12 @@ def train(
         counts = datasets.label_counts(train_set, schema)
         figures = None
         if dev_items:
-            figures = report(classifier, dev_items, parts, counts)
+            figures = report(classifier, dev_items, parts, counts, [row.place for row in dev_rows])
             figures["data_checks"] = [found.as_json() for found in findings]
-            write_json(folder / artifact.REPORT, figures)
         with progress.stage("writing the model"):
             classifier.save(folder)
             manifest = _manifest(out.name, config, schema, train_items, dev_items, counts, figures)
+            _write_reports(folder, manifest, figures)
             artifact.write_manifest(folder, manifest)
     return Run(out, figures, notes)
 
@@ -153,6 +153,24 @@ def _fit(
             stop_by = dev_set if dev_set.texts else None
             transformer = finetune(train_set, stop_by, schema, config, encoder, Path(workspace), progress)
     return Classifier(schema, linear, transformer, Settings.untuned(schema.tasks), ModelName(name=name, version=""))
+
+
+def _write_reports(folder: Path, manifest: artifact.Manifest, figures: Figures | None) -> None:
+    """The figures for machines, a page and a card for people; no text of a customer stands in them."""
+    # imported here: it loads what draws pictures
+    from training.report.page import card, page
+
+    content = manifest.model_dump()
+    (folder / artifact.CARD).write_text(card(figures, content), encoding="utf-8")
+    if figures is not None:
+        write_json(folder / artifact.REPORT, figures)
+        about = {
+            "encoder": manifest.encoder,
+            "trained": manifest.created_at,
+            "learned from": f"{manifest.data['rows']} rows",
+        }
+        title = f"{manifest.name} on the rows held back"
+        (folder / artifact.PAGE).write_text(page(figures, title=title, model=about, texts={}), encoding="utf-8")
 
 
 def _manifest(

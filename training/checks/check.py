@@ -11,7 +11,7 @@ from training.checks.copies import check_copies, check_overlap
 from training.checks.finding import Finding
 from training.checks.labels import check_labels
 from training.checks.leaks import check_leaks
-from training.checks.mislabelled import check_labels_by_model
+from training.checks.mislabelled import FOLDS, check_labels_by_model
 from training.checks.texts import check_texts
 from training.datasets import Row
 
@@ -70,7 +70,7 @@ def check_rows(
     with progress.stage("reading languages and lengths", None, "texts") as advance:
         found += check_texts(rows, encoder=encoder, max_length=max_length, advance=advance)
         found += check_leaks(rows, tasks)
-    with progress.stage("judging the labels", 5, "folds") as advance:
+    with progress.stage("judging the labels", FOLDS, "folds") as advance:
         found += check_labels_by_model(rows, schema, most=judged, seed=seed, advance=advance)
     return found
 

@@ -19,7 +19,7 @@ from training.checks.finding import EXAMPLES, Finding
 from training.datasets import Row
 from training.linear import fit_linear
 
-_FOLDS = 5
+FOLDS = 4
 #: Fewer labelled rows say too little.
 _FEWEST_ROWS = 100
 #: How many are kept in the report.
@@ -36,10 +36,10 @@ def check_labels_by_model(
 ) -> Iterator[Finding]:
     """Doubtful labels of every task, the most doubtful first, judged by the linear part.
 
-    At most ``most`` rows are looked at, chosen by chance. ``advance`` is called for each of the five folds.
+    At most ``most`` rows are looked at, chosen by chance. ``advance`` is called for each of the four folds.
     """
     if len(rows) < _FEWEST_ROWS:
-        advance(_FOLDS)
+        advance(FOLDS)
         return
     chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:most])
     some = [rows[number] for number in chosen]
@@ -70,15 +70,15 @@ def check_labels_by_model(
 def out_of_fold(data: datasets.Dataset, schema: LabelSchema, *, seed: int, advance: Advance) -> dict[str, Array]:
     """Probabilities (N, K) per task, for each row from a linear part that did not see it or a copy of it."""
     keys = {key: number for number, key in enumerate(dict.fromkeys(map(fingerprint, data.texts)))}
-    folds = np.random.default_rng(seed).permutation(len(keys)) % _FOLDS
+    folds = np.random.default_rng(seed).permutation(len(keys)) % FOLDS
     fold = np.array([folds[keys[fingerprint(text)]] for text in data.texts])
     result = {name: np.zeros_like(target) for name, target in data.targets.items()}
-    for number in range(_FOLDS):
+    for number in range(FOLDS):
         inside, outside = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
         seen = datasets.Dataset(
             [data.texts[row] for row in outside], {name: target[outside] for name, target in data.targets.items()}
         )
-        model = fit_linear(seen, schema, strength=10.0, max_features=100_000, seed=seed, advance=lambda units: None)
+        model = fit_linear(seen, schema, strength=1.0, max_features=100_000, seed=seed, advance=lambda units: None)
         for name, found in model.probabilities([data.texts[row] for row in inside]).items():
             result[name][inside] = found
         advance(1)

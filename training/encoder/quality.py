@@ -147,7 +147,7 @@ def _tuned(
         classifier = Classifier.load(model)
     counts = datasets.label_counts(datasets.build(learn, classifier.schema), classifier.schema)
     for language, rows in tests.items():
-        figures = report(classifier, rows, score(classifier, rows, Silent()), counts)
+        figures = report(classifier, rows, score(classifier, rows, Silent()), counts, [""] * len(rows))
         yield language, COMBINED, figures["tasks"][task.task][task.metric]
         for part in (LINEAR, TRANSFORMER):
             yield language, part, figures["parts"][part][task.task][task.metric]
