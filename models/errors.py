@@ -7,7 +7,8 @@
     │   ├── ConfigError              a configuration file or setting
     │   ├── RulesError               a rules file
     │   └── EncoderNotFoundError     an encoder that is not on this machine
-    └── ArtifactError                exit 1, HTTP 500   a model on disk is damaged or unfit
+    ├── ArtifactError                exit 1, HTTP 500   a model on disk is damaged or unfit
+    └── TrainingError                exit 1, HTTP 500   a training that comes to nothing
 
 Every message says what was expected, what was found and what to do about it. Commands print
 the message and end with ``exit_code``; the service answers with ``http_status``.
@@ -53,6 +54,10 @@ class EncoderNotFoundError(InputError):
 
 class ArtifactError(FeedbackError):
     """A model folder is missing, damaged, or of another format."""
+
+
+class TrainingError(FeedbackError):
+    """A training cannot go on."""
 
 
 def did_you_mean(got: str, known: Iterable[str], *, show: int = 25) -> str:

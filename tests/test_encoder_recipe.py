@@ -19,9 +19,9 @@ from models.encoding import load_encoder, vectors
 from models.errors import ConfigError, DataError, InputError
 from models.progress import Silent
 from training.encoder.config import ExtendConfig
-from training.encoder.distil import last_checkpoint
 from training.encoder.extend import FIGURES, LOG, extend
-from training.encoder.workspace import Inputs
+from training.encoder.inputs import Inputs
+from training.workspace import last_checkpoint
 
 PAIRS = ROOT / "training/data/pairs/feedback.jsonl"
 LANGUAGES = ("it", "zh-Hant")

@@ -147,6 +147,14 @@ def data_fingerprint(items: Sequence[LabeledItem], schema: LabelSchema) -> str:
     return digest.hexdigest()[:16]
 
 
+def digest(dataset: Dataset) -> str:
+    """Hash over texts and targets in order."""
+    result = hashlib.sha256(json.dumps(dataset.texts).encode())
+    for name, target in dataset.targets.items():
+        result.update(name.encode() + target.tobytes())
+    return result.hexdigest()[:16]
+
+
 def label_counts(dataset: Dataset, schema: LabelSchema) -> dict[str, dict[str, int]]:
     """Per task the rows of each label, and under "" the labelled rows."""
     counts = {}

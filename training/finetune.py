@@ -1,5 +1,6 @@
 """Fine-tuning the encoder with one head per task, by the Hugging Face Trainer."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from models.encoding import has_fast_bf16, prepare_for_training
+from models.errors import TrainingError
 from models.labels import LabelSchema
 from models.progress import Advance, Progress
 from models.scores import Array, probabilities_of
@@ -19,6 +21,7 @@ from models.transformer import TransformerModel
 from training.calibrate import best_f1
 from training.config import TrainConfig
 from training.datasets import Dataset
+from training.workspace import MarkComplete, last_checkpoint
 
 
 def finetune(
@@ -38,8 +41,11 @@ def finetune(
         schema: tasks and class order.
         config: every setting.
         encoder: folder of the pretrained encoder.
-        workspace: folder for checkpoints, the caller's to remove.
+        workspace: folder for checkpoints, the caller's to remove; from the last whole one the run goes on.
         progress: advanced by rows.
+
+    Raises:
+        TrainingError: the loss is no number any more.
     """
     set_seed(config.seed)
     model = TransformerModel.from_encoder(encoder, schema, max_length=config.max_length, dropout=config.dropout)
@@ -47,7 +53,10 @@ def finetune(
     model.network.start_from([_label_shares(train.targets[name]) for name in schema.tasks])
     epochs = config.epochs_for(len(train.texts))
     rows = _rows(train, schema, model)
-    with progress.stage(f"fine-tuning, at most {epochs} epochs", len(rows) * epochs, "texts") as advance:
+    last = last_checkpoint(workspace)
+    done = 0 if last is None else len(rows) * _epochs_of(last)
+    stage = f"fine-tuning, at most {epochs} epochs"
+    with progress.stage(stage, len(rows) * epochs, "texts", done=done) as advance:
         trainer = _Trainer(
             model=model.network,
             args=_arguments(config, epochs, workspace, evaluate=dev is not None),
@@ -56,16 +65,22 @@ def finetune(
             data_collator=_Collator(model),
             compute_metrics=_Quality(schema),
             optimizers=(_optimizer(model.network, config), None),
-            callbacks=[_Advance(advance, config.batch_size)],
+            callbacks=[_Advance(advance, config.batch_size), MarkComplete()],
         )
-        trainer.schema = schema
+        trainer.schema, trainer.rate = schema, config.learning_rate
         trainer.remove_callback(PrinterCallback)
         trainer.remove_callback(ProgressCallback)
         if dev is not None:
             trainer.add_callback(EarlyStoppingCallback(config.patience))
-        trainer.train()
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
     model.network.eval()
     return model
+
+
+def _epochs_of(checkpoint: Path) -> int:
+    state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    epochs: float = state["epoch"]
+    return round(epochs)
 
 
 def _label_shares(targets: Array) -> Tensor:
@@ -80,7 +95,6 @@ def _rows(dataset: Dataset, schema: LabelSchema, model: TransformerModel) -> Row
 
 def _arguments(config: TrainConfig, epochs: int, workspace: Path, *, evaluate: bool) -> TrainingArguments:
     on_gpu = torch.cuda.is_available()
-    when = "epoch" if evaluate else "no"
     return TrainingArguments(
         output_dir=str(workspace),
         num_train_epochs=epochs,
@@ -93,10 +107,10 @@ def _arguments(config: TrainConfig, epochs: int, workspace: Path, *, evaluate: b
         use_cpu=not on_gpu,
         train_sampling_strategy="group_by_length",
         length_column_name="length",
-        eval_strategy=when,
-        save_strategy=when,
-        save_only_model=True,
+        eval_strategy="epoch" if evaluate else "no",
+        save_strategy="epoch",
         save_total_limit=1,
+        restore_callback_states_from_checkpoint=True,
         load_best_model_at_end=evaluate,
         metric_for_best_model="macro_f1",
         greater_is_better=True,
@@ -138,6 +152,7 @@ class _Collator:
 
 class _Trainer(Trainer):
     schema: LabelSchema
+    rate: float
 
     def compute_loss(
         self,
@@ -149,6 +164,11 @@ class _Trainer(Trainer):
         labels = inputs.pop("labels")
         logits = model(**inputs)
         loss = multi_task_loss(self.schema, logits, labels)
+        if not loss.isfinite():
+            raise TrainingError(
+                f"the training diverged at step {self.state.global_step + 1}: the loss is {loss.item()}; set "
+                f"learning_rate lower than {self.rate:g}, or bf16=false"
+            )
         return (loss, {"logits": torch.cat(logits, dim=1)}) if return_outputs else loss
 
 

@@ -1,6 +1,6 @@
 """A training run from a file of labelled feedback to a model on disk."""
 
-import tempfile
+import shutil
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from models.calibration import Settings
 from models.classifier import Classifier, language_of
 from models.encoders import resolve_encoder
 from models.errors import DataError
-from models.files import write_json
+from models.files import sha256, write_json
 from models.labels import LabelSchema
 from models.progress import Progress
 from models.records import LabeledItem, ModelName
@@ -107,7 +107,7 @@ def train(
     notes += [f"{found.check}: {found.message}" for found in findings]
 
     with artifact.new_folder(out, overwrite=overwrite) as folder:
-        classifier = _fit(train_set, dev_set, schema, config, encoder, out.name, progress)
+        classifier = _fit(train_set, dev_set, schema, config, encoder, out, progress)
         parts = score(classifier, dev_items, progress)
         languages = [language_of(item) for item in dev_items]
         classifier = replace(classifier, settings=tune(classifier, train_set, dev_set, languages, parts, config))
@@ -121,6 +121,7 @@ def train(
             manifest = _manifest(out.name, config, schema, train_items, dev_items, counts, figures)
             _write_reports(folder, manifest, figures)
             artifact.write_manifest(folder, manifest)
+    shutil.rmtree(out.with_name(f"{out.name}.work"), ignore_errors=True)
     return Run(out, figures, notes)
 
 
@@ -130,7 +131,7 @@ def _fit(
     schema: LabelSchema,
     config: TrainConfig,
     encoder: Path | None,
-    name: str,
+    out: Path,
     progress: Progress,
 ) -> Classifier:
     with progress.stage("fitting the linear part", 1 + len(schema.tasks)) as advance:
@@ -147,12 +148,38 @@ def _fit(
         # imported here, so that the linear part alone is trained without loading torch
         from models.threads import use_threads
         from training.finetune import finetune
+        from training.workspace import last_checkpoint, open_workspace
 
         use_threads(config.threads)
-        with tempfile.TemporaryDirectory(prefix="feedback-train-") as workspace:
-            stop_by = dev_set if dev_set.texts else None
-            transformer = finetune(train_set, stop_by, schema, config, encoder, Path(workspace), progress)
-    return Classifier(schema, linear, transformer, Settings.untuned(schema.tasks), ModelName(name=name, version=""))
+        recipe = _recipe(train_set, dev_set, schema, config, encoder)
+        with open_workspace(out, recipe, _start_anew) as workspace:
+            try:
+                stop_by = dev_set if dev_set.texts else None
+                transformer = finetune(train_set, stop_by, schema, config, encoder, workspace, progress)
+            except BaseException:
+                if last_checkpoint(workspace) is None:
+                    shutil.rmtree(workspace)
+                raise
+    return Classifier(schema, linear, transformer, Settings.untuned(schema.tasks), ModelName(name=out.name, version=""))
+
+
+def _recipe(
+    train_set: Dataset, dev_set: Dataset, schema: LabelSchema, config: TrainConfig, encoder: Path
+) -> dict[str, Any]:
+    """Everything the fine-tuning depends on."""
+    return {
+        "train": datasets.digest(train_set),
+        "dev": datasets.digest(dev_set),
+        "schema": schema.digest,
+        "encoder": {file.name: sha256(file) for file in sorted(encoder.glob("*.safetensors"))},
+        "settings": config.model_dump(mode="json", exclude={"threads"}),
+    }
+
+
+def _start_anew(workspace: Path, changed: list[str]) -> None:
+    """Minutes of another training are no loss: a person who stopped it did so to change something."""
+    for path in workspace.glob("checkpoint-*"):
+        shutil.rmtree(path)
 
 
 def _write_reports(folder: Path, manifest: artifact.Manifest, figures: Figures | None) -> None:

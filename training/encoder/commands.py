@@ -51,7 +51,7 @@ def extend_command(
     from training.config import load_settings
     from training.encoder.config import ExtendConfig
     from training.encoder.extend import extend
-    from training.encoder.workspace import Inputs
+    from training.encoder.inputs import Inputs
 
     tags = [tag.strip() for tag in languages.split(",") if tag.strip()]
     result = extend(

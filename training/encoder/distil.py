@@ -8,7 +8,6 @@ hold what the teacher never had to tell: how the customer feels (Phang et al. 20
 """
 
 import random
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, Trai
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from models.encoding import has_fast_bf16, mean_of_tokens, padded, padding_of, prepare_for_training
-from models.files import write_json
 from models.progress import Progress
 from training.encoder.config import ExtendConfig
 from training.encoder.masking import MaskedHead, MaskedTexts
@@ -30,11 +28,10 @@ from training.encoder.noise import roughen
 from training.encoder.pairs import Pairs
 from training.encoder.runlog import RunLog
 from training.encoder.sampling import Draw
+from training.workspace import MarkComplete, last_checkpoint
 
 #: The teacher finds two sentences the same from this cosine on; then neither is a wrong answer to the other.
 _SAME = 0.97
-#: Written into a checkpoint when all of it is on disk.
-_COMPLETE = "complete.json"
 _LOG_EVERY = 50
 
 Halves = np.ndarray[Any, np.dtype[np.float16]]
@@ -167,22 +164,12 @@ def distil(
             train_dataset=steps,
             data_collator=lambda batches: batches[0],
             optimizers=(_optimizer(network, config), None),
-            callbacks=[_Watch(network, steps, config, log, measure, advance)],
+            callbacks=[_Watch(network, steps, config, log, measure, advance), MarkComplete()],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.remove_callback(ProgressCallback)
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     return {name: weight.detach().cpu() for name, weight in student.state_dict().items()}
-
-
-def last_checkpoint(workspace: Path) -> Path | None:
-    """The newest checkpoint that was written to its end; unfinished ones are removed."""
-    found = {int(path.name.rpartition("-")[2]): path for path in workspace.glob("checkpoint-*")}
-    for path in found.values():
-        if not (path / _COMPLETE).exists():
-            shutil.rmtree(path)
-    whole = [number for number, path in found.items() if path.exists()]
-    return found[max(whole)] if whole else None
 
 
 def _arguments(config: ExtendConfig, workspace: Path) -> TrainingArguments:
@@ -248,8 +235,3 @@ class _Watch(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if state.is_world_process_zero and logs and "loss" in logs:
             self._log.add(state.global_step, loss=float(logs["loss"]))
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.is_world_process_zero:
-            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            write_json(folder / _COMPLETE, {"step": state.global_step})

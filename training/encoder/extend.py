@@ -32,6 +32,7 @@ from training.encoder.alignment import Start, associate, first_embeddings
 from training.encoder.card import card
 from training.encoder.config import ExtendConfig
 from training.encoder.distil import Halves, Steps, distil
+from training.encoder.inputs import Inputs, open_run, processes, recipe_of
 from training.encoder.masking import MaskedTexts
 from training.encoder.pairs import ENGLISH, Pairs, check_languages, hold_back, read_mono, read_pairs, with_english
 from training.encoder.regression import agree
@@ -40,7 +41,7 @@ from training.encoder.runlog import RunLog
 from training.encoder.sampling import batches, with_long_texts
 from training.encoder.student import embedding_table, new_student, save_student
 from training.encoder.vocabulary import train_tokenizer
-from training.encoder.workspace import RECIPE, Inputs, open_workspace, processes, recipe_of
+from training.workspace import RECIPE
 
 LOG = "training_log.jsonl"
 FIGURES = "figures.json"
@@ -70,7 +71,7 @@ def extend(inputs: Inputs, out: Path, config: ExtendConfig, *, progress: Progres
         raise InputError(f"{out}: exists already; give another --out, or remove it")
     use_threads(config.threads)
     folder = resolve_encoder(inputs.teacher, download=download)
-    with open_workspace(out, recipe_of(inputs, folder, config)) as workspace:
+    with open_run(out, recipe_of(inputs, folder, config)) as workspace:
         try:
             return _Run(inputs, folder, out, config, workspace, progress).run()
         except (SafetensorError, RuntimeError) as error:

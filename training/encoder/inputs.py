@@ -1,9 +1,7 @@
-"""The folder of unfinished work: what a run is made from, and that nobody else is at work there."""
+"""What a run is made from, and its workspace."""
 
-import fcntl
-import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +10,9 @@ import torch
 from accelerate import PartialState
 
 from models.errors import ConfigError, InputError, as_list
-from models.files import sha256, write_json
+from models.files import sha256
 from training.encoder.config import ExtendConfig
-
-RECIPE = "recipe.json"
+from training.workspace import open_workspace, path_of
 
 
 @dataclass(frozen=True)
@@ -52,26 +49,22 @@ def processes() -> Any:
 
 
 @contextmanager
-def open_workspace(out: Path, recipe: dict[str, Any]) -> Iterator[Path]:
-    """The folder of unfinished work, for this recipe and one run at a time."""
-    workspace = out.with_name(f"{out.name}.work")
-    workspace.mkdir(parents=True, exist_ok=True)
-    with (workspace / "lock").open("w") as lock:
+def open_run(out: Path, recipe: dict[str, Any]) -> Iterator[Path]:
+    """The workspace of a run, of which every process that torchrun started has its share.
+
+    Raises:
+        ConfigError: work was begun there with another recipe; hours may stand in it.
+    """
+    with ExitStack() as stack:
+        workspace = path_of(out)
         if processes().is_main_process:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(
-                    f"{workspace}: another run is at work here; wait for it, or give another --out"
-                ) from None
-            begun = workspace / RECIPE
-            before = json.loads(begun.read_text(encoding="utf-8")) if begun.exists() else recipe
-            if different := [key for key in recipe if before.get(key) != recipe[key]]:
-                changed = [f"{key}: {before.get(key)} then, {recipe[key]} now" for key in different]
-                raise ConfigError(
-                    f"{workspace}: work was begun here with other settings; give those, another --out, "
-                    f"or remove the folder{as_list(changed)}"
-                )
-            write_json(begun, recipe)
+            stack.enter_context(open_workspace(out, recipe, _refuse))
         processes().wait_for_everyone()
         yield workspace
+
+
+def _refuse(workspace: Path, changed: list[str]) -> None:
+    raise ConfigError(
+        f"{workspace}: work was begun here with other settings; give those, another --out, "
+        f"or remove the folder{as_list(changed)}"
+    )
