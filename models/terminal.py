@@ -5,6 +5,7 @@ Everything for people goes to standard error, so that standard output holds only
 
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ from models.progress import Advance
 
 #: Seconds between two lines where the output is no terminal.
 _LINE_EVERY = 10.0
+#: Seconds after which a lost interruption is repeated.
+_SOON = 0.05
 
 console = Console(stderr=True, highlight=False)
 
@@ -56,12 +59,28 @@ def run(command: Callable[[], object]) -> None:
     Being told to stop unwinds the command like Ctrl-C does, so that it removes what it had begun.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    sys.unraisablehook = _insist
     try:
         command()
     except FeedbackError as error:
         fail(str(error), error.exit_code)
     except OSError as error:
         fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
+
+
+def _insist(lost: "sys.UnraisableHookArgs") -> None:
+    """Stop again where being told to stop was lost.
+
+    Python drops what is raised inside a callback of its own, such as those that run while modules
+    are imported; it prints it, and the command would go on.
+    """
+    told = {KeyboardInterrupt: signal.SIGINT, SystemExit: signal.SIGTERM}.get(lost.exc_type)
+    if told is None:
+        sys.__unraisablehook__(lost)
+        return
+    again = threading.Timer(_SOON, signal.pthread_kill, [threading.main_thread().ident, told])
+    again.daemon = True
+    again.start()
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:

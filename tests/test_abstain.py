@@ -63,7 +63,7 @@ def test_a_language_has_bounds_of_its_own_where_it_has_rows_enough():
 
 
 def test_few_rows_of_a_label_fall_back_to_the_task_and_few_of_all_to_what_was_set():
-    truth, probabilities = rows(300, lambda confidence, said: np.ones_like(confidence))
+    truth, probabilities = rows(900, lambda confidence, said: np.ones_like(confidence))
     few = probabilities.argmax(axis=1) == 2
     keep = np.flatnonzero(~few | (np.cumsum(few) < FEWEST_OF_LABEL))
     truth, probabilities = truth[keep], probabilities[keep]

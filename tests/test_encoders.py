@@ -1,6 +1,7 @@
 """Where an encoder may come from, and what is said when it is nowhere."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ def test_an_installed_encoder_is_found_by_alias_and_hub_name_after_its_digests(n
 
 def test_an_installed_encoder_with_another_content_is_refused(monkeypatch):
     known = INSTALLED["minilm"]
-    wrong = type(known)(known.package, known.folder, {"config.json": "0" * 64}, known.hub_name)
+    wrong = replace(known, digests={"config.json": "0" * 64})
     monkeypatch.setitem(INSTALLED, "minilm", wrong)
     with pytest.raises(EncoderNotFoundError, match="is not the known file: expected SHA-256 000"):
         resolve_encoder("minilm")

@@ -1,6 +1,10 @@
 """What a person sees of long work where there is no terminal: lines with rate and time left."""
 
+import subprocess
+import sys
+
 import pytest
+from support import ROOT
 
 from models import terminal
 from models.terminal import Terminal
@@ -34,3 +38,30 @@ def test_lines_tell_rate_and_time_left_of_what_is_done_now(lines, total, unit, d
         clock[0] = 2.0
         advance(advanced)
     assert said == [shown, end]
+
+
+LOST = """
+import signal, sys, time
+from models import terminal
+
+class Callback:
+    def __del__(self):
+        signal.raise_signal(signal.{signal})  # as if it came while this runs
+
+def command():
+    callback = Callback()
+    del callback
+    time.sleep(20)
+    print("went on")
+
+terminal.run(command)
+"""
+
+
+@pytest.mark.parametrize(("sent", "code"), [("SIGINT", -2), ("SIGTERM", 143)])
+def test_being_told_to_stop_is_heard_even_inside_a_callback_of_python(sent, code):
+    done = subprocess.run(
+        [sys.executable, "-c", LOST.replace("{signal}", sent)], cwd=ROOT, capture_output=True, text=True, timeout=15
+    )
+    assert done.returncode == code
+    assert "went on" not in done.stdout

@@ -15,7 +15,7 @@ from models.labels import Task
 from models.scores import Array
 
 #: Fewest answers from which a bound is read: of the task, of a label, of a label in a language.
-FEWEST_OF_TASK, FEWEST_OF_LABEL, FEWEST_OF_LANGUAGE = 50, 40, 60
+FEWEST_OF_TASK, FEWEST_OF_LABEL, FEWEST_OF_LANGUAGE = 300, 40, 60
 #: A bound must keep so many, or its precision is chance.
 _FEWEST_KEPT = 10
 #: Caution towards what is true beyond dev: standard errors by which the precision must exceed the target.

@@ -193,7 +193,6 @@ def _write_reports(folder: Path, manifest: artifact.Manifest, figures: Figures |
         write_json(folder / artifact.REPORT, figures)
         about = {
             "encoder": manifest.encoder,
-            "trained": manifest.created_at,
             "learned from": f"{manifest.data['rows']} rows",
         }
         title = f"{manifest.name} on the rows held back"
