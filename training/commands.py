@@ -82,7 +82,7 @@ def train_command(
     ] = None,
     encoder: Annotated[
         str | None,
-        typer.Option(metavar="ID|PATH|none", help="Pretrained encoder (default minilm); none: the linear part."),
+        typer.Option(metavar="ID|PATH|none", help="Pretrained encoder (default multilingual); none: the linear part."),
     ] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings in TOML.")] = None,
     setting: Annotated[

@@ -25,7 +25,7 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    encoder: str = "minilm"
+    encoder: str = "multilingual"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 13
     threads: Positive | None = None
     dev_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.15
@@ -44,6 +44,9 @@ class TrainConfig(BaseModel):
     linear_strength: Annotated[float, Field(gt=0)] = 10.0
     linear_features: Positive = 200_000
 
+    #: Share of the answers that are not marked for a person that is to be right; and the confidence below
+    #: which they are marked where there are too few rows to tell.
+    precision: Annotated[float, Field(gt=0, lt=1)] = 0.9
     abstain_below: Annotated[float, Field(ge=0, le=1)] = 0.4
 
     def epochs_for(self, rows: int) -> int:

@@ -35,7 +35,7 @@ def check_command(
     ] = None,
     encoder: Annotated[
         str, typer.Option(metavar="ID|PATH|none", help="The encoder that will read the texts; none: not looked at.")
-    ] = "minilm",
+    ] = "multilingual",
     max_length: Annotated[int, typer.Option(min=8, help="Tokens that it will read of each.")] = 128,
     rows: Annotated[int, typer.Option(min=1, help="Most rows whose labels a model judges.")] = 20_000,
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of these.")] = 13,

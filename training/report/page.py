@@ -50,7 +50,10 @@ def _task(name: str, figures: Mapping[str, Any], texts: Mapping[str, str]) -> di
             by: {value: found[name] for value, found in values.items() if name in found}
             for by, values in figures["slices"].items()
         },
-        "worst": [{**error, "text": texts.get(error["place"], "")} for error in whole["worst"]],
+        "worst": [
+            {**error, "place": Path(error["place"]).name, "text": texts.get(error["place"], "")}
+            for error in whole["worst"]
+        ],
     }
 
 
