@@ -61,8 +61,12 @@ class Manifest(BaseModel):
 
     @property
     def version(self) -> str:
-        """Twelve hex digits over the content: equal files, equal version."""
-        return hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()[:12]
+        """Twelve hex digits over what the model answers by: equal files, equal version.
+
+        What is told of it, its figures, page and card, does not count.
+        """
+        answering = {name: digest for name, digest in self.files.items() if name not in (REPORT, PAGE, CARD)}
+        return hashlib.sha256(json.dumps(answering, sort_keys=True).encode()).hexdigest()[:12]
 
 
 @contextmanager

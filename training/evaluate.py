@@ -96,7 +96,7 @@ def report(
     items: Sequence[LabeledItem],
     parts: PartScores,
     label_counts: Mapping[str, Mapping[str, int]],
-    places: Sequence[str],
+    places: Sequence[str] | None = None,
 ) -> Figures:
     """All figures of a model on labelled items.
 
@@ -105,7 +105,7 @@ def report(
         items: N labelled items; one without a label for a task does not count for it.
         parts: what :func:`score` gave for them.
         label_counts: of the training rows, for the majority baseline.
-        places: where the items stand (N), to name the worst errors by.
+        places: where the items stand (N), to name the worst errors by; their number if not given.
 
     Returns:
         ``n``; ``tasks``: per task the figures of the whole model, which are those of
@@ -118,6 +118,7 @@ def report(
     Raises:
         DataError: no item is labelled for any task of the model.
     """
+    places = places or [f"row {number}" for number in range(1, len(items) + 1)]
     answers = classifier.answers(parts, [language_of(item) for item in items])
     tasks: Figures = {}
     shares: dict[str, Figures] = defaultdict(dict)

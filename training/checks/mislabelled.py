@@ -78,7 +78,7 @@ def out_of_fold(data: datasets.Dataset, schema: LabelSchema, *, seed: int, advan
         seen = datasets.Dataset(
             [data.texts[row] for row in outside], {name: target[outside] for name, target in data.targets.items()}
         )
-        model = fit_linear(seen, schema, strength=1.0, max_features=100_000, seed=seed, advance=lambda units: None)
+        model = fit_linear(seen, schema, strength=4.0, max_features=100_000, seed=seed, advance=lambda units: None)
         for name, found in model.probabilities([data.texts[row] for row in inside]).items():
             result[name][inside] = found
         advance(1)

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from models.classifier import Classifier
 from models.encoders import resolve_encoder
-from models.encoding import load_encoder, vectors
+from models.encoding import load_encoder, positions, vectors
 from models.files import sha256
 from models.progress import Progress, Silent
 from models.records import LabeledItem
@@ -147,7 +147,7 @@ def _tuned(
         classifier = Classifier.load(model)
     counts = datasets.label_counts(datasets.build(learn, classifier.schema), classifier.schema)
     for language, rows in tests.items():
-        figures = report(classifier, rows, score(classifier, rows, Silent()), counts, [""] * len(rows))
+        figures = report(classifier, rows, score(classifier, rows, Silent()), counts)
         yield language, COMBINED, figures["tasks"][task.task][task.metric]
         for part in (LINEAR, TRANSFORMER):
             yield language, part, figures["parts"][part][task.task][task.metric]
@@ -182,7 +182,8 @@ def _few(
 
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.02, max_iter=1000)).fit(read(texts), labels)
     keys = list(schema.tasks[task.task].index)
-    peer = setfit_answerer(folder, texts, labels, max_length=_MAX_LENGTH, seed=seed) if has_setfit() else None
+    most = min(_MAX_LENGTH, positions(network))
+    peer = setfit_answerer(folder, texts, labels, max_length=most, seed=seed) if has_setfit() else None
     for language, rows in tests.items():
         truth = [item.labels(task.task) or () for item in rows]
         guesses = linear.probabilities(asked[language])[task.task]
