@@ -371,6 +371,19 @@ def test_a_training_stopped_and_given_other_settings_starts_anew(bert, tmp_path)
     assert other["tasks"] == fresh["tasks"]
 
 
+@pytest.mark.parametrize("part", ["encoder", "none"])
+def test_a_folder_that_is_somebody_s_own_is_never_taken_for_unfinished_work(part, bert, tmp_path):
+    data = write_jsonl(tmp_path / "data.jsonl", small_rows())
+    (tmp_path / "model.work").mkdir()
+    (tmp_path / "model.work/thesis.txt").write_text("mine")
+    if part == "none":
+        run(data, tmp_path / "model")
+    else:
+        with pytest.raises(InputError, match=r"model\.work: expected no such folder"):
+            run(data, tmp_path / "model", bert, epochs=1)
+    assert [path.name for path in (tmp_path / "model.work").iterdir()] == ["thesis.txt"]
+
+
 def test_a_training_that_diverges_stops_with_the_cause_and_leaves_nothing(bert, tmp_path):
     broken = tmp_path / "broken"
     shutil.copytree(bert, broken)

@@ -121,7 +121,10 @@ def train(
             manifest = _manifest(out.name, config, schema, train_items, dev_items, counts, figures)
             _write_reports(folder, manifest, figures)
             artifact.write_manifest(folder, manifest)
-    shutil.rmtree(out.with_name(f"{out.name}.work"), ignore_errors=True)
+    if encoder is not None:
+        from training.workspace import path_of
+
+        shutil.rmtree(path_of(out))
     return Run(out, figures, notes)
 
 
@@ -183,7 +186,10 @@ def _start_anew(workspace: Path, changed: list[str]) -> None:
 
 
 def _write_reports(folder: Path, manifest: artifact.Manifest, figures: Figures | None) -> None:
-    """The figures for machines, a page and a card for people; no text of a customer stands in them."""
+    """The figures for machines, a page and a card for people.
+
+    No text of a customer stands in them; of their words only those that give a label away.
+    """
     # imported here: it loads what draws pictures
     from training.report.page import card, page
 

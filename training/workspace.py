@@ -18,6 +18,7 @@ from models.errors import InputError
 from models.files import write_json
 
 RECIPE = "recipe.json"
+_LOCK = "lock"
 #: Written into a checkpoint when all of it is on disk.
 _COMPLETE = "complete.json"
 
@@ -35,11 +36,13 @@ def open_workspace(out: Path, recipe: Mapping[str, Any], changed: Changed) -> It
     """The workspace for ``out``, for this recipe and one run at a time.
 
     Raises:
-        InputError: another run is at work there.
+        InputError: another run is at work there, or a folder of that name is somebody's own.
     """
     workspace = path_of(out)
+    if workspace.exists() and any(workspace.iterdir()) and not (workspace / _LOCK).exists():
+        raise InputError(f"{workspace}: expected no such folder, or one of a run that was stopped; give another --out")
     workspace.mkdir(parents=True, exist_ok=True)
-    with (workspace / "lock").open("w") as lock:
+    with (workspace / _LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
