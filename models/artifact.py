@@ -3,7 +3,8 @@
     manifest.json      format, schema digest, data, configuration, metrics, versions, digests
     labels.toml        the label schema
     linear/            vocabulary and weights of the linear part
-    transformer/       settings.json, heads.safetensors, encoder/ (config, tokenizer, weights)
+    transformer/       settings.json, heads.safetensors, centres.safetensors (of the training texts),
+                       encoder/ (config, tokenizer, weights)
     calibration.json   how the parts are combined and the answer is chosen
     report.json        how good it is, measured when it was trained
     report.html        the same for people

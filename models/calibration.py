@@ -11,6 +11,7 @@ from models.errors import ArtifactError
 from models.files import write_json
 from models.labels import Task
 from models.records import TaskPrediction
+from models.scope import Scope
 from models.scores import Array, logits_of, probabilities_of
 
 FILE = "calibration.json"
@@ -115,7 +116,9 @@ class Settings(BaseModel):
     """Calibration of the whole, and of each part alone, which is how a part is measured beside it.
 
     ``cascade``: tasks that the linear part may answer alone; a text is, where all tasks may be and
-    the linear part is sure of all of them.
+    the linear part is sure of all of them. ``scope``: which texts are of the kind the model learned
+    from; None where there were too few to tell. ``out_of_scope``: labels that say in data that a text
+    is not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -124,6 +127,8 @@ class Settings(BaseModel):
     linear: Calibration
     transformer: Calibration = {}
     cascade: Mapping[str, Cascade] = {}
+    scope: Scope | None = None
+    out_of_scope: tuple[str, ...] = ()
 
     @classmethod
     def untuned(cls, tasks: Iterable[str]) -> Self:

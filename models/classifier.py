@@ -14,7 +14,8 @@ from models.errors import ArtifactError
 from models.labels import LabelSchema
 from models.linear import LinearModel
 from models.records import FeedbackItem, ModelName, Prediction, TaskPrediction, Tier
-from models.scores import Scores
+from models.scope import Centres, familiarity
+from models.scores import Array, Scores
 from models.text import detect_language, normalise
 
 if TYPE_CHECKING:
@@ -31,33 +32,40 @@ class PartScores:
     """What each part says about N texts: per task probabilities (N, K) in class order.
 
     ``transformer`` is None for a model without one. ``truncated`` tells per text whether the
-    encoder saw only its beginning and end.
+    encoder saw only its beginning and end. ``unknown`` (N) and ``distance`` (N) tell how strange
+    the texts are to the one and the other part; see :mod:`models.scope`.
     """
 
     linear: Scores
     transformer: Scores | None
     truncated: list[bool]
+    unknown: Array
+    distance: Array | None = None
 
 
 @dataclass(frozen=True)
 class Answers:
     """What is said to N texts: calibrated probabilities (N, K) per task, the answer to each task,
-    and which part gave them all."""
+    which part gave them all, how familiar the texts are (None: not known), and which are out of scope."""
 
     probabilities: Scores
     tasks: Mapping[str, list[TaskPrediction]]
     tiers: list[Tier]
+    familiarity: list[float] | None
+    out_of_scope: list[bool]
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained model. ``transformer`` is None where the linear part was trained alone."""
+    """A trained model. ``transformer`` is None where the linear part was trained alone; ``centres``, of the
+    texts that it was trained on, are None where there were too few."""
 
     schema: LabelSchema
     linear: LinearModel
     transformer: "TransformerModel | None"
     settings: calibration.Settings
     model: ModelName
+    centres: Centres | None = None
 
     @classmethod
     def load(cls, folder: Path) -> "Classifier":
@@ -87,6 +95,7 @@ class Classifier:
             transformer=transformer,
             settings=settings,
             model=ModelName(name=manifest.name, version=manifest.version),
+            centres=Centres.load(folder / artifact.TRANSFORMER),
         )
 
     def save(self, folder: Path) -> None:
@@ -95,19 +104,27 @@ class Classifier:
         self.linear.save(folder / artifact.LINEAR)
         if self.transformer is not None:
             self.transformer.save(folder / artifact.TRANSFORMER)
+        if self.centres is not None:
+            self.centres.save(folder / artifact.TRANSFORMER)
         calibration.save(self.settings, folder)
 
     def part_scores(self, texts: Sequence[str]) -> PartScores:
-        """Probabilities of both parts for raw texts."""
+        """What both parts say about raw texts."""
         clean = [normalise(text) for text in texts]
-        linear = self.linear.probabilities(clean)
+        linear, unknown = self.linear.read(clean)
         if self.transformer is None:
-            return PartScores(linear, None, [False] * len(clean))
-        return PartScores(linear, *self.transformer.probabilities(clean))
+            return PartScores(linear, None, [False] * len(clean), unknown)
+        reading = self.transformer.read(clean)
+        distance = None if self.centres is None else self.centres.distance(reading.vectors)
+        return PartScores(linear, reading.scores, reading.truncated, unknown, distance)
 
     def answers(self, parts: PartScores, languages: Sequence[str]) -> Answers:
         """What is said to N texts in these languages, of which the parts say this; see :class:`Answers`."""
-        alone = self._answered_alone(parts.linear)
+        alone = self._answered_alone(parts.linear, parts.unknown, languages)
+        known = self._familiarity(parts, alone, languages)
+        strange: NDArray[np.bool_] = np.zeros(len(alone), bool)
+        if known is not None and self.settings.scope is not None:
+            strange = known < self.settings.scope.share
         probabilities: Scores = {}
         tasks: dict[str, list[TaskPrediction]] = {}
         for name, task in self.schema.tasks.items():
@@ -117,24 +134,36 @@ class Classifier:
             if alone.any():
                 mixed[alone] = linear.combine(task, parts.linear[name][alone], None)
             probabilities[name] = mixed
-            tasks[name] = [
+            given = [
                 (linear if by_itself else whole).answer(task, row, language)
                 for row, by_itself, language in zip(mixed, alone, languages, strict=True)
             ]
+            tasks[name] = [
+                answer.model_copy(update={"abstained": True}) if odd else answer
+                for answer, odd in zip(given, strange, strict=True)
+            ]
         without = alone if parts.transformer is not None else np.ones_like(alone)
-        return Answers(probabilities, tasks, ["linear" if tier else "combined" for tier in without])
+        return Answers(
+            probabilities,
+            tasks,
+            ["linear" if tier else "combined" for tier in without],
+            None if known is None else [round(float(share), 4) for share in known],
+            strange.tolist(),
+        )
 
     def predict(self, items: Sequence[FeedbackItem]) -> list[Prediction]:
         """One prediction per item, in order."""
         if not items:
             return []
-        parts = self._scores_as_needed([normalise(item.text) for item in items])
         languages = [language_of(item) for item in items]
+        parts = self._scores_as_needed([normalise(item.text) for item in items], languages)
         answers = self.answers(parts, languages)
         return [
             Prediction(
                 tasks={name: found[row] for name, found in answers.tasks.items()},
                 language=languages[row],
+                familiarity=None if answers.familiarity is None else answers.familiarity[row],
+                out_of_scope=answers.out_of_scope[row],
                 truncated=parts.truncated[row],
                 tier=answers.tiers[row],
                 model=self.model,
@@ -143,27 +172,44 @@ class Classifier:
             for row in range(len(items))
         ]
 
-    def _scores_as_needed(self, texts: Sequence[str]) -> PartScores:
-        """Scores of both parts, those of the transformer only where the linear part is not sure; else NaN."""
-        linear = self.linear.probabilities(texts)
+    def _scores_as_needed(self, texts: Sequence[str], languages: Sequence[str]) -> PartScores:
+        """What both parts say, the transformer only where the linear part is not sure; else NaN."""
+        linear, unknown = self.linear.read(texts)
         truncated = [False] * len(texts)
         if self.transformer is None:
-            return PartScores(linear, None, truncated)
-        rows = np.flatnonzero(~self._answered_alone(linear))
+            return PartScores(linear, None, truncated, unknown)
+        rows = np.flatnonzero(~self._answered_alone(linear, unknown, languages))
         scores: Scores = {name: np.full_like(found, np.nan) for name, found in linear.items()}
+        distance = None if self.centres is None else np.full(len(texts), np.nan, np.float32)
         if len(rows):
-            found, cut = self.transformer.probabilities([texts[row] for row in rows])
-            for name, values in found.items():
+            reading = self.transformer.read([texts[row] for row in rows])
+            for name, values in reading.scores.items():
                 scores[name][rows] = values
-            for row, is_cut in zip(rows, cut, strict=True):
+            for row, is_cut in zip(rows, reading.truncated, strict=True):
                 truncated[row] = is_cut
-        return PartScores(linear, scores, truncated)
+            if self.centres is not None and distance is not None:
+                distance[rows] = self.centres.distance(reading.vectors)
+        return PartScores(linear, scores, truncated, unknown, distance)
 
-    def _answered_alone(self, linear: Scores) -> NDArray[np.bool_]:
-        """For each of N texts whether the linear part, which says this, is sure enough of every task."""
-        size = len(next(iter(linear.values())))
+    def _answered_alone(self, linear: Scores, unknown: Array, languages: Sequence[str]) -> NDArray[np.bool_]:
+        """For each of N texts whether the linear part, which says this, is sure enough of every task, and knows
+        enough of its words."""
+        size = len(unknown)
         sure = np.full(size, self.transformer is not None and set(self.settings.cascade) == set(self.schema.tasks))
         for name, bound in self.settings.cascade.items():
             task, setting = self.schema.tasks[name], self.settings.linear[name]
             sure &= setting.confidence(task, setting.combine(task, linear[name], None)) >= bound.sure_from
-        return sure
+        scope = self.settings.scope
+        return sure if scope is None else sure & (familiarity(scope.unknown, unknown, languages) >= scope.share)
+
+    def _familiarity(self, parts: PartScores, alone: NDArray[np.bool_], languages: Sequence[str]) -> Array | None:
+        """How familiar each of N texts is, by the part that answers it (N); None where that is not known."""
+        scope = self.settings.scope
+        if scope is None:
+            return None
+        by_words = familiarity(scope.unknown, parts.unknown, languages)
+        if parts.transformer is None:
+            return by_words
+        if scope.distance is None or parts.distance is None:
+            return None
+        return np.where(alone, by_words, familiarity(scope.distance, parts.distance, languages))

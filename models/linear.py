@@ -5,7 +5,8 @@ carries what the encoder does not know, and is the baseline the encoder has to b
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_matrix, hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.preprocessing import normalize
 
 from models.files import write_json
 from models.labels import LabelSchema
@@ -31,37 +33,63 @@ _CHARACTERS = {"analyzer": "char_wb", "ngram_range": (1, 5)}
 class Features:
     """Texts to TF-IDF rows over word 1–2-grams and character 1–5-grams, each part of unit length."""
 
-    def __init__(self, words: TfidfVectorizer, characters: TfidfVectorizer) -> None:
+    def __init__(self, words: "_Grams", characters: "_Grams") -> None:
         self._parts = (words, characters)
 
     @classmethod
     def fit(cls, texts: Sequence[str], *, min_df: int, max_features: int) -> tuple["Features", csr_matrix]:
         """Choose the vocabulary: n-grams of at least ``min_df`` texts, the most frequent
         ``max_features`` of each kind. Returns the features and the rows (N, D) of ``texts``."""
-        kinds = (_WORDS, _CHARACTERS)
-        parts = [_vectorizer(kind, min_df=min_df, max_features=max_features) for kind in kinds]
-        rows = hstack([part.fit_transform(texts) for part in parts], format="csr")
-        return cls(*parts), rows
+        parts, rows = [], []
+        for kind in (_WORDS, _CHARACTERS):
+            vectorizer = _vectorizer(kind, min_df=min_df, max_features=max_features)
+            rows.append(vectorizer.fit_transform(texts))
+            parts.append(_Grams(kind, vectorizer.get_feature_names_out().tolist(), vectorizer.idf_))
+        return cls(*parts), hstack(rows, format="csr")
 
-    def rows(self, texts: Sequence[str]) -> csr_matrix:
-        """TF-IDF rows, (N, D) float32, words before characters."""
-        return hstack([part.transform(texts) for part in self._parts], format="csr")
+    def rows(self, texts: Sequence[str]) -> tuple[csr_matrix, Array]:
+        """TF-IDF rows, (N, D) float32, words before characters; and the share of the n-grams of each text, in
+        [0, 1], that the vocabulary does not have, both kinds counting alike."""
+        rows, unknown = zip(*(part.rows(texts) for part in self._parts), strict=True)
+        return hstack(rows, format="csr"), np.mean(unknown, axis=0, dtype=np.float32)
 
     def save(self, folder: Path) -> dict[str, NDArray[np.float32]]:
         """Write the vocabulary into ``folder``; the returned arrays belong beside the weights."""
-        write_json(folder / VOCABULARY, [part.get_feature_names_out().tolist() for part in self._parts])
-        return {f"idf.{n}": part.idf_.astype(np.float32) for n, part in enumerate(self._parts)}
+        write_json(folder / VOCABULARY, [list(part.columns) for part in self._parts])
+        return {f"idf.{n}": part.idf for n, part in enumerate(self._parts)}
 
     @classmethod
     def load(cls, folder: Path, arrays: Mapping[str, NDArray[np.float32]]) -> "Features":
         """Read back what :meth:`save` wrote."""
         vocabularies = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
-        parts = []
-        for number, (kind, names) in enumerate(zip((_WORDS, _CHARACTERS), vocabularies, strict=True)):
-            part = _vectorizer(kind, vocabulary={name: column for column, name in enumerate(names)})
-            part.idf_ = arrays[f"idf.{number}"]
-            parts.append(part)
-        return cls(*parts)
+        kinds = enumerate(zip((_WORDS, _CHARACTERS), vocabularies, strict=True))
+        return cls(*(_Grams(kind, names, arrays[f"idf.{number}"]) for number, (kind, names) in kinds))
+
+
+class _Grams:
+    """One kind of n-grams: what ``TfidfVectorizer`` gives, and what it does not tell, how many were unknown."""
+
+    def __init__(self, kind: Mapping[str, object], names: Sequence[str], idf: NDArray[np.float32]) -> None:
+        self.columns = {name: column for column, name in enumerate(names)}
+        self.idf = idf.astype(np.float32)
+        self._split: Callable[[str], list[str]] = _vectorizer(kind).build_analyzer()
+
+    def rows(self, texts: Sequence[str]) -> tuple[csr_matrix, Array]:
+        columns: list[int] = []
+        counts: list[int] = []
+        ends = [0]
+        unknown = np.zeros(len(texts), np.float32)
+        for row, text in enumerate(texts):
+            grams = self._split(text)
+            found = Counter(map(self.columns.get, grams))
+            unknown[row] = found.pop(None, 0) / max(1, len(grams))
+            columns.extend(found)  # type: ignore[arg-type] # None was taken out
+            counts.extend(found.values())
+            ends.append(len(columns))
+        values = (np.log(np.asarray(counts, np.float32)) + 1) * self.idf[columns]
+        rows = csr_matrix((values, columns, ends), shape=(len(texts), len(self.columns)), dtype=np.float32)
+        rows.sort_indices()
+        return normalize(rows, copy=False), unknown
 
 
 def _vectorizer(kind: Mapping[str, object], **options: object) -> TfidfVectorizer:
@@ -89,8 +117,13 @@ class LinearModel:
 
         ``texts`` are normalised already.
         """
-        rows = self._features.rows(texts)
-        return {name: probabilities_of(self.schema.tasks[name], self._logits(rows, name)) for name in self._heads}
+        return self.read(texts)[0]
+
+    def read(self, texts: Sequence[str]) -> tuple[Scores, Array]:
+        """The :meth:`probabilities` of texts, and for each the share of its n-grams, in [0, 1], never seen (N)."""
+        rows, unknown = self._features.rows(texts)
+        scores = {name: probabilities_of(self.schema.tasks[name], self._logits(rows, name)) for name in self._heads}
+        return scores, unknown
 
     def _logits(self, rows: csr_matrix, task: str) -> Array:
         head = self._heads[task]

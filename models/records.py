@@ -189,14 +189,19 @@ class ModelName(BaseModel):
 class Prediction(BaseModel):
     """What a model says about one text.
 
-    ``truncated`` tells that the encoder did not see the middle of the text. ``tier`` tells which
-    part answered. ``label_schema``, in JSON ``schema``, is the digest of the label schema.
+    ``familiarity`` in [0, 1] is the share of the texts a model was tuned on that were as strange to it
+    or stranger, None where it had too few to tell; a text that is ``out_of_scope`` is of another kind
+    than all it knows, and every task abstains. ``truncated`` tells that the encoder did not see the
+    middle of the text. ``tier`` tells which part answered. ``label_schema``, in JSON ``schema``, is
+    the digest of the label schema.
     """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True)
 
     tasks: Mapping[str, TaskPrediction]
     language: str
+    familiarity: float | None = None
+    out_of_scope: bool = False
     truncated: bool
     tier: Tier
     model: ModelName

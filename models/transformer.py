@@ -29,7 +29,7 @@ from models.encoding import (
 from models.errors import ArtifactError, EncoderNotFoundError
 from models.files import write_json
 from models.labels import LabelSchema
-from models.scores import Scores, probabilities_of
+from models.scores import Array, Scores, probabilities_of
 
 HEADS = "heads.safetensors"
 SETTINGS = "settings.json"
@@ -41,15 +41,21 @@ HEAD_SHARE = 0.75
 
 
 class Network(nn.Module):
-    """Encoder and heads; ``forward`` gives one logit array per task, in the order of the schema."""
+    """Encoder and heads; ``forward`` gives one logit array per task, in the order of the schema.
 
-    def __init__(self, encoder: nn.Module, schema: LabelSchema, dropout: float = 0.1) -> None:
+    With ``unit_vectors`` the heads read the direction of a vector alone.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, schema: LabelSchema, *, dropout: float = 0.1, unit_vectors: bool = False
+    ) -> None:
         super().__init__()
+        self.unit_vectors = unit_vectors
         self.encoder = encoder
         self.dropout = nn.Dropout(dropout)
-        width = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        self.width = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
         self._tasks = tuple(schema.tasks.values())
-        self.heads = nn.ModuleList(nn.Linear(width, len(task.labels)) for task in self._tasks)
+        self.heads = nn.ModuleList(nn.Linear(self.width, len(task.labels)) for task in self._tasks)
 
     @torch.no_grad()
     def start_from(self, priors: Sequence[Tensor]) -> None:
@@ -63,9 +69,17 @@ class Network(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         """Logits of shape (B, K) per task for token ids and mask of shape (B, T)."""
+        return self.logits(self.dropout(self.pool(input_ids, attention_mask)))
+
+    def pool(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Vectors of shape (B, H) for token ids and mask of shape (B, T)."""
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, T, H)
-        pooled = self.dropout(mean_of_tokens(hidden, attention_mask))  # (B, H)
-        return tuple(head(pooled) for head in self.heads)
+        return mean_of_tokens(hidden, attention_mask)
+
+    def logits(self, vectors: Tensor) -> tuple[Tensor, ...]:
+        """Logits of shape (B, K) per task for vectors of shape (B, H)."""
+        read = nn.functional.normalize(vectors, dim=1) if self.unit_vectors else vectors
+        return tuple(head(read) for head in self.heads)
 
 
 @dataclass(frozen=True)
@@ -73,6 +87,16 @@ class Tokenised:
     """Token ids per text, at most ``max_length`` each, and whether any were cut out."""
 
     ids: list[list[int]]
+    truncated: list[bool]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What N texts say to the encoder: per task probabilities (N, K) in class order, the vectors (N, H) they were
+    read from, and per text whether it was cut."""
+
+    scores: Scores
+    vectors: Array
     truncated: list[bool]
 
 
@@ -88,7 +112,9 @@ class TransformerModel:
         self.max_length = max_length
 
     @classmethod
-    def from_encoder(cls, folder: Path, schema: LabelSchema, *, max_length: int, dropout: float) -> "TransformerModel":
+    def from_encoder(
+        cls, folder: Path, schema: LabelSchema, *, max_length: int, dropout: float, unit_vectors: bool = False
+    ) -> "TransformerModel":
         """Fresh heads on the pretrained encoder in ``folder``.
 
         Raises:
@@ -96,9 +122,9 @@ class TransformerModel:
         """
         try:
             tokenizer, encoder = load_encoder(folder)
-            network = Network(encoder, schema, dropout)
+            network = Network(encoder, schema, dropout=dropout, unit_vectors=unit_vectors)
             model = cls(schema, tokenizer, network, min(max_length, positions(encoder)))
-            model.probabilities(["whether it gives token vectors at all"])
+            model.read(["whether it gives token vectors at all"])
         except UNREADABLE as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise EncoderNotFoundError(
@@ -115,26 +141,24 @@ class TransformerModel:
         cut = [ids if whole else ids[:head] + ids[-tail:] for ids, whole in zip(encoded, fits, strict=True)]
         return Tokenised(cut, [not whole for whole in fits])
 
-    def probabilities(self, texts: Sequence[str]) -> tuple[Scores, list[bool]]:
-        """Per task an array (N, K) in class order, and per text whether it was cut."""
-        tokens = self.tokenise(texts)
-        logits = self._logits(tokens.ids)
-        scores = {name: probabilities_of(task, logits[name]) for name, task in self.schema.tasks.items()}
-        return scores, tokens.truncated
-
     @torch.inference_mode()
-    def _logits(self, ids: list[list[int]]) -> Scores:
+    def read(self, texts: Sequence[str]) -> Reading:
+        """What normalised texts say."""
         self.network.eval()
+        tokens = self.tokenise(texts)
         device = next(self.network.parameters()).device
-        logits: Scores = {
-            name: np.zeros((len(ids), len(task.labels)), np.float32) for name, task in self.schema.tasks.items()
+        vectors = np.zeros((len(texts), self.network.width), np.float32)
+        logits = {
+            name: np.zeros((len(texts), len(task.labels)), np.float32) for name, task in self.schema.tasks.items()
         }
-        for rows in batches_by_length([len(row) for row in ids]):
-            inputs = self.pad([ids[row] for row in rows])
-            outputs = self.network(**{name: tensor.to(device) for name, tensor in inputs.items()})
-            for name, output in zip(self.schema.tasks, outputs, strict=True):
+        for rows in batches_by_length([len(ids) for ids in tokens.ids]):
+            inputs = self.pad([tokens.ids[row] for row in rows])
+            pooled = self.network.pool(**{name: tensor.to(device) for name, tensor in inputs.items()})
+            vectors[rows] = pooled.float().cpu().numpy()
+            for name, output in zip(self.schema.tasks, self.network.logits(pooled), strict=True):
                 logits[name][rows] = output.float().cpu().numpy()
-        return logits
+        scores = {name: probabilities_of(task, logits[name]) for name, task in self.schema.tasks.items()}
+        return Reading(scores, vectors, tokens.truncated)
 
     def pad(self, ids: list[list[int]]) -> dict[str, Tensor]:
         """Token ids as ``input_ids`` and ``attention_mask`` of shape (B, T)."""
@@ -149,7 +173,7 @@ class TransformerModel:
         save_file(
             {name: tensor.contiguous() for name, tensor in self.network.heads.state_dict().items()}, folder / HEADS
         )
-        write_json(folder / SETTINGS, {"max_length": self.max_length})
+        write_json(folder / SETTINGS, {"max_length": self.max_length, "unit_vectors": self.network.unit_vectors})
 
     @classmethod
     def load(cls, folder: Path, schema: LabelSchema) -> "TransformerModel":
@@ -161,7 +185,7 @@ class TransformerModel:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         try:
             tokenizer, encoder = load_encoder(folder / ENCODER)
-            network = Network(encoder, schema)
+            network = Network(encoder, schema, unit_vectors=settings["unit_vectors"])
             network.heads.load_state_dict(load_file(folder / HEADS))
         except UNREADABLE as error:
             raise ArtifactError(f"{folder}: encoder and heads cannot be loaded: {error}") from None

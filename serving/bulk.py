@@ -95,7 +95,7 @@ def _csv_writer(file: IO[str], schema: LabelSchema) -> Writer:
     given = list(LabeledItem.model_fields)
     answers = [f"predicted_{task}{part}" for task in schema.tasks for part in ("", "_confidence", "_abstained")]
     scores = [f"predicted_{name}_score" for name, task in schema.tasks.items() if task.values]
-    table = csv.DictWriter(file, [*given, "predicted_language", *answers, *scores])
+    table = csv.DictWriter(file, [*given, "predicted_language", "predicted_out_of_scope", *answers, *scores])
     table.writeheader()
 
     def write(item: LabeledItem, prediction: Prediction) -> None:
@@ -105,6 +105,7 @@ def _csv_writer(file: IO[str], schema: LabelSchema) -> Writer:
         if "meta" in row:
             row["meta"] = json.dumps(row["meta"], ensure_ascii=False)
         row["predicted_language"] = prediction.language
+        row["predicted_out_of_scope"] = prediction.out_of_scope
         for name, answer in prediction.tasks.items():
             row[f"predicted_{name}"] = LIST_SEPARATOR.join(answer.labels)
             row[f"predicted_{name}_confidence"] = answer.confidence

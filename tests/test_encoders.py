@@ -123,9 +123,10 @@ def test_length_is_bounded_by_the_positions_of_the_encoder(kind, positions, requ
     folder = request.getfixturevalue(kind)
     model = TransformerModel.from_encoder(folder, LabelSchema.load(), max_length=512, dropout=0.0)
     assert model.max_length == positions
-    scores, truncated = model.probabilities(["one " * 400, "short"])
-    assert truncated == [True, False]
-    assert scores["sentiment"].shape == (2, 3)
+    found = model.read(["one " * 400, "short"])
+    assert found.truncated == [True, False]
+    assert found.scores["sentiment"].shape == (2, 3)
+    assert found.vectors.shape == (2, model.network.width)
 
 
 def test_of_a_long_text_beginning_and_end_are_read(bert):
@@ -145,6 +146,6 @@ def test_batches_hold_every_row_once_within_their_tokens():
 
 def test_padding_does_not_change_an_answer(bert):
     model = TransformerModel.from_encoder(bert, LabelSchema.load(), max_length=64, dropout=0.0)
-    alone, _ = model.probabilities(["a short one"])
-    beside, _ = model.probabilities(["a short one", "a much longer one " * 10])
+    alone = model.read(["a short one"]).scores
+    beside = model.read(["a short one", "a much longer one " * 10]).scores
     assert alone["sentiment"][0] == pytest.approx(beside["sentiment"][0], abs=1e-5)

@@ -92,6 +92,10 @@ def train_command(
     download: Annotated[bool, typer.Option("--download", help="Allow fetching the encoder from the hub.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model that is in DIR.")] = False,
     strict: Strict = None,
+    search: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Try N settings of the fine-tuning, and take the best on dev."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Train a model: an encoder with a head per task, beside linear n-gram heads.
@@ -112,6 +116,7 @@ def train_command(
         labels=labels,
         columns=columns_of(column),
         strict=strict_checks(strict or []),
+        search=search,
         download=download,
         overwrite=overwrite,
         progress=terminal.Terminal(),
@@ -122,7 +127,16 @@ def train_command(
         json.dump(result.report, sys.stdout, ensure_ascii=False)
     elif result.report is not None:
         show(result.report, "On the rows held back (dev), which also chose thresholds and weights")
+        if search is not None:
+            _show_trials(result.report["search"])
     terminal.say(f"model written to {out}; next: feedback evaluate --model {out} --data FILE")
+
+
+def _show_trials(trials: list[dict[str, Any]]) -> None:
+    from training.report.trials import columns, rows, verdict
+
+    terminal.table("Trials of the search", columns(trials), rows(trials), left=2)
+    terminal.say(verdict(trials))
 
 
 @evaluate.command("evaluate")

@@ -10,6 +10,7 @@ from models.progress import Progress
 from training import datasets, resampling
 from training.evaluate import score
 from training.metrics import LabelSet, indicators
+from training.scope import is_out_of_scope
 
 METRICS = ("accuracy", "macro_f1", "micro_f1")
 
@@ -38,6 +39,7 @@ def compare_files(
     items = [row.item for row in rows]
     languages = [language_of(item) for item in items]
     answers = []
+    beyond: set[str] = set()
     for folder in (one, other):
         with progress.stage(f"loading {folder}"):
             classifier = Classifier.load(folder)
@@ -46,9 +48,14 @@ def compare_files(
 
             use_threads(threads)
         answers.append(classifier.answers(score(classifier, items, progress), languages).tasks)
+        beyond |= set(classifier.settings.out_of_scope)
     result = {}
     for task in answers[0]:
-        labelled = [row for row, item in enumerate(items) if item.labels(task) is not None]
+        labelled = [
+            row
+            for row, item in enumerate(items)
+            if item.labels(task) is not None and not is_out_of_scope(item, [task], tuple(beyond))
+        ]
         if task in answers[1] and labelled:
             truth = [items[row].labels(task) or () for row in labelled]
             first, second = ([found[task][row].labels for row in labelled] for found in answers)

@@ -41,6 +41,10 @@ class TrainConfig(BaseModel):
     max_length: Annotated[int, Field(ge=8, le=8192)] = 128
     bf16: bool = True
 
+    #: Of the contrastive training, for few labels.
+    contrast_epochs: Positive = 12
+    contrast_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-4
+
     linear_strength: Annotated[float, Field(gt=0)] = 10.0
     linear_features: Positive = 200_000
 
@@ -48,6 +52,11 @@ class TrainConfig(BaseModel):
     #: which they are marked where there are too few rows to tell.
     precision: Annotated[float, Field(gt=0, lt=1)] = 0.9
     abstain_below: Annotated[float, Field(ge=0, le=1)] = 0.4
+
+    #: Labels that say that a text is none the model is for: they are not learned, only told apart as such;
+    #: and the share of texts in scope that may be mistaken for such a text.
+    out_of_scope: tuple[str, ...] = ()
+    scope_share: Annotated[float, Field(ge=0, lt=0.5)] = 0.02
 
     def epochs_for(self, rows: int) -> int:
         """The bound on epochs: as set, or 3 for large data and up to 12 where rows are few.

@@ -19,6 +19,7 @@ from models.scores import Array, Scores
 from training import datasets
 from training.details import details, is_first_right
 from training.metrics import LabelSet, calibration_error, majority_labels, quality
+from training.scope import is_out_of_scope, scope_figures
 
 Figures = dict[str, Any]
 
@@ -81,14 +82,16 @@ def score(classifier: Classifier, items: Sequence[LabeledItem], progress: Progre
         none: Scores = {
             name: np.zeros((0, len(task.labels)), np.float32) for name, task in classifier.schema.tasks.items()
         }
-        return PartScores(none, None if classifier.transformer is None else none, [])
+        nothing = np.zeros(0, np.float32)
+        distance = None if classifier.centres is None else nothing
+        return PartScores(none, None if classifier.transformer is None else none, [], nothing, distance)
     chunks: list[PartScores] = []
     with progress.stage("scoring", len(items), "texts") as advance:
         for start in range(0, len(items), _CHUNK):
             chunk = items[start : start + _CHUNK]
             chunks.append(classifier.part_scores([item.text for item in chunk]))
             advance(len(chunk))
-    return _joined(chunks)
+    return joined(chunks)
 
 
 def report(
@@ -113,18 +116,21 @@ def report(
         ``coverage``, the share that is not marked for a person, ``kept_precision``, how many of these
         have the first label right, ``unknown_labels``, and ``answered_by_linear``, the share that the
         linear part answered alone; ``parts``: the same, shorter, for majority, linear and
-        transformer; ``slices``: by language, channel, product and length.
+        transformer; ``slices``: by language, channel, product and length; ``scope``: what
+        :func:`training.scope.scope_figures` gives. Items that a label says are out of scope count for
+        that alone.
 
     Raises:
         DataError: no item is labelled for any task of the model.
     """
     places = places or [f"row {number}" for number in range(1, len(items) + 1)]
     answers = classifier.answers(parts, [language_of(item) for item in items])
+    outside = [is_out_of_scope(item, classifier.schema.tasks, classifier.settings.out_of_scope) for item in items]
     tasks: Figures = {}
     shares: dict[str, Figures] = defaultdict(dict)
     slices: dict[str, dict[str, Figures]] = {by: defaultdict(dict) for by in SLICES}
     for name, task in classifier.schema.tasks.items():
-        rows = [row for row, item in enumerate(items) if item.labels(name) is not None]
+        rows = [row for row, item in enumerate(items) if not outside[row] and item.labels(name) is not None]
         if not rows:
             continue
         truth = [items[row].labels(name) or () for row in rows]
@@ -150,7 +156,8 @@ def report(
     for figures in (*shares.values(), *(value for by in slices.values() for value in by.values())):
         for brief in figures.values():
             brief.pop("per_label", None)
-    return {"n": len(items), "tasks": tasks, "parts": dict(shares), "slices": slices}
+    scope = scope_figures(answers.familiarity, answers.out_of_scope, outside)
+    return {"n": len(items), "tasks": tasks, "parts": dict(shares), "slices": slices, "scope": scope}
 
 
 def _figures(task: Task, truth: Sequence[LabelSet], answers: Sequence[TaskPrediction], probabilities: Array) -> Figures:
@@ -188,13 +195,18 @@ def _length_band(length: int) -> str:
     return next((name for bound, name in bands if length <= bound), "over 640 characters")
 
 
-def _joined(chunks: Sequence[PartScores]) -> PartScores:
+def joined(chunks: Sequence[PartScores]) -> PartScores:
+    """What was said of several lots of texts, one after the other."""
+
     def join(parts: Sequence[Scores]) -> Scores:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     transformers = [chunk.transformer for chunk in chunks if chunk.transformer is not None]
+    distances = [chunk.distance for chunk in chunks if chunk.distance is not None]
     return PartScores(
         linear=join([chunk.linear for chunk in chunks]),
         transformer=join(transformers) if transformers else None,
         truncated=[cut for chunk in chunks for cut in chunk.truncated],
+        unknown=np.concatenate([chunk.unknown for chunk in chunks]),
+        distance=np.concatenate(distances) if distances else None,
     )

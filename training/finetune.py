@@ -1,7 +1,7 @@
 """Fine-tuning the encoder with one head per task, by the Hugging Face Trainer."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,34 +47,90 @@ def finetune(
     Raises:
         TrainingError: the loss is no number any more.
     """
-    set_seed(config.seed)
-    model = TransformerModel.from_encoder(encoder, schema, max_length=config.max_length, dropout=config.dropout)
-    prepare_for_training(model.network.encoder)
-    model.network.start_from([_label_shares(train.targets[name]) for name in schema.tasks])
+    model = fresh_model(train, schema, config, encoder)
     epochs = config.epochs_for(len(train.texts))
-    rows = _rows(train, schema, model)
     last = last_checkpoint(workspace)
-    done = 0 if last is None else len(rows) * _epochs_of(last)
+    done = 0 if last is None else len(train.texts) * _epochs_of(last)
     stage = f"fine-tuning, at most {epochs} epochs"
-    with progress.stage(stage, len(rows) * epochs, "texts", done=done) as advance:
-        trainer = _Trainer(
-            model=model.network,
-            args=_arguments(config, epochs, workspace, evaluate=dev is not None),
-            train_dataset=rows,
-            eval_dataset=None if dev is None else _rows(dev, schema, model),
-            data_collator=_Collator(model),
-            compute_metrics=_Quality(schema),
-            optimizers=(_optimizer(model.network, config), None),
-            callbacks=[_Advance(advance, config.batch_size), MarkComplete()],
-        )
-        trainer.schema, trainer.rate = schema, config.learning_rate
-        trainer.remove_callback(PrinterCallback)
-        trainer.remove_callback(ProgressCallback)
+    with progress.stage(stage, len(train.texts) * epochs, "texts", done=done) as advance:
+        trainer = make_trainer(model, train, dev, config, workspace, advance)
+        trainer.add_callback(MarkComplete())
         if dev is not None:
             trainer.add_callback(EarlyStoppingCallback(config.patience))
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     model.network.eval()
     return model
+
+
+def fresh_model(train: Dataset, schema: LabelSchema, config: TrainConfig, encoder: Path) -> TransformerModel:
+    """What the fine-tuning begins with; the seed alone decides over its heads.
+
+    Args:
+        train: rows whose label frequencies the heads of multi tasks begin with.
+        schema: tasks and class order.
+        config: ``seed``, ``max_length`` and ``dropout`` count.
+        encoder: folder of the pretrained encoder.
+    """
+    set_seed(config.seed)
+    model = TransformerModel.from_encoder(encoder, schema, max_length=config.max_length, dropout=config.dropout)
+    prepare_for_training(model.network.encoder)
+    model.network.start_from([_label_shares(train.targets[name]) for name in schema.tasks])
+    # building it drew numbers; what is drawn from here on is that of the training
+    set_seed(config.seed)
+    return model
+
+
+def make_trainer(
+    model: TransformerModel,
+    train: Dataset,
+    dev: Dataset | None,
+    config: TrainConfig,
+    folder: Path,
+    advance: Advance,
+    *,
+    model_init: Callable[..., nn.Module] | None = None,
+) -> "FineTuner":
+    """The Trainer of a fine-tuning, or of the trials of a search.
+
+    Args:
+        model: tokenizer, schema and, for a fine-tuning, the network to train.
+        train, dev: rows to learn from, and to measure every epoch by.
+        config: every setting.
+        folder: for checkpoints, one an epoch.
+        advance: told the texts of every step.
+        model_init: gives the network of a trial, in place of that of ``model``; trials keep no checkpoints.
+    """
+    trainer = FineTuner(
+        model.schema,
+        config,
+        model=model.network if model_init is None else None,
+        model_init=model_init,
+        args=_arguments(
+            config,
+            config.epochs_for(len(train.texts)),
+            folder,
+            evaluate=dev is not None,
+            save=model_init is None,
+        ),
+        train_dataset=_rows(train, model),
+        eval_dataset=None if dev is None else _rows(dev, model),
+        data_collator=_Collator(model),
+        compute_metrics=_Quality(model.schema),
+        callbacks=[_Advance(advance)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    return trainer
+
+
+def tuned_arguments(config: TrainConfig) -> dict[str, Any]:
+    """Those arguments of the Trainer that settings which are searched decide."""
+    return {
+        "per_device_train_batch_size": config.batch_size,
+        "per_device_eval_batch_size": config.batch_size * 2,
+        "weight_decay": config.weight_decay,
+        "warmup_steps": config.warmup_share,
+    }
 
 
 def _epochs_of(checkpoint: Path) -> int:
@@ -87,31 +143,28 @@ def _label_shares(targets: Array) -> Tensor:
     return torch.from_numpy(np.nanmean(targets, axis=0))
 
 
-def _rows(dataset: Dataset, schema: LabelSchema, model: TransformerModel) -> Rows:
+def _rows(dataset: Dataset, model: TransformerModel) -> Rows:
     ids = model.tokenise(dataset.texts).ids
-    labels = np.concatenate([dataset.targets[name] for name in schema.tasks], axis=1)
+    labels = np.concatenate([dataset.targets[name] for name in model.schema.tasks], axis=1)
     return Rows.from_dict({"input_ids": ids, "length": [len(row) for row in ids], "labels": labels})
 
 
-def _arguments(config: TrainConfig, epochs: int, workspace: Path, *, evaluate: bool) -> TrainingArguments:
+def _arguments(config: TrainConfig, epochs: int, folder: Path, *, evaluate: bool, save: bool) -> TrainingArguments:
     on_gpu = torch.cuda.is_available()
     return TrainingArguments(
-        output_dir=str(workspace),
+        output_dir=str(folder),
         num_train_epochs=epochs,
-        per_device_train_batch_size=config.batch_size,
-        per_device_eval_batch_size=config.batch_size * 2,
-        weight_decay=config.weight_decay,
-        warmup_steps=config.warmup_share,
+        **tuned_arguments(config),
         lr_scheduler_type="linear",
         bf16=config.bf16 and has_fast_bf16(),
         use_cpu=not on_gpu,
         train_sampling_strategy="group_by_length",
         length_column_name="length",
         eval_strategy="epoch" if evaluate else "no",
-        save_strategy="epoch",
+        save_strategy="epoch" if save else "no",
         save_total_limit=1,
         restore_callback_states_from_checkpoint=True,
-        load_best_model_at_end=evaluate,
+        load_best_model_at_end=evaluate and save,
         metric_for_best_model="macro_f1",
         greater_is_better=True,
         label_names=["labels"],
@@ -150,9 +203,22 @@ class _Collator:
         return {**self._model.pad([row["input_ids"] for row in rows]), "labels": labels}
 
 
-class _Trainer(Trainer):
-    schema: LabelSchema
-    rate: float
+class FineTuner(Trainer):
+    """The Hugging Face Trainer with the loss of the tasks and the optimizer of ``config``.
+
+    ``config`` may be changed between two trainings; the next one's optimizer follows it.
+    """
+
+    def __init__(self, schema: LabelSchema, config: TrainConfig, **options: Any) -> None:
+        self.schema, self.config = schema, config
+        super().__init__(**options)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """AdamW with a rate for the encoder and one for the heads."""
+        if self.optimizer is None:
+            network: Any = self.model if model is None else model
+            self.optimizer = _optimizer(network, self.config)
+        return self.optimizer
 
     def compute_loss(
         self,
@@ -167,7 +233,7 @@ class _Trainer(Trainer):
         if not loss.isfinite():
             raise TrainingError(
                 f"the training diverged at step {self.state.global_step + 1}: the loss is {loss.item()}; set "
-                f"learning_rate lower than {self.rate:g}, or bf16=false"
+                f"learning_rate lower than {self.config.learning_rate:g}, or bf16=false"
             )
         return (loss, {"logits": torch.cat(logits, dim=1)}) if return_outputs else loss
 
@@ -220,8 +286,8 @@ class _Quality:
 
 
 class _Advance(TrainerCallback):
-    def __init__(self, advance: Advance, rows: int) -> None:
-        self._advance, self._rows = advance, rows
+    def __init__(self, advance: Advance) -> None:
+        self._advance = advance
 
-    def on_step_end(self, args: object, state: object, control: object, **kwargs: object) -> None:
-        self._advance(self._rows)
+    def on_step_end(self, args: TrainingArguments, state: object, control: object, **kwargs: object) -> None:
+        self._advance(args.train_batch_size)

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
-from models.labels import LabelSchema
+from models.labels import LabelSchema, Task
 from models.linear import Features, Head, LinearModel
 from models.progress import Advance
 from models.scores import Array
@@ -41,13 +41,21 @@ def fit_linear(
     heads = {}
     for name, task in schema.tasks.items():
         labelled = dataset.labelled(name)
-        fit = _fit_single if task.kind == "single" else _fit_multi
-        heads[name] = fit(rows[labelled], dataset.targets[name][labelled], strength, seed)
+        heads[name] = fit_head(task, rows[labelled], dataset.targets[name][labelled], strength, seed)
         advance(1)
     return LinearModel(schema, features, heads)
 
 
-def _fit_single(rows: csr_matrix, targets: Array, strength: float, seed: int) -> Head:
+def fit_head(task: Task, rows: csr_matrix | Array, targets: Array, strength: float, seed: int) -> Head:
+    """Logistic regression from features (N, D) to the labels of a task, of which targets (N, K) say which apply.
+
+    A label that no row has becomes one that is never chosen.
+    """
+    fit = _fit_single if task.kind == "single" else _fit_multi
+    return fit(rows, targets, strength, seed)
+
+
+def _fit_single(rows: csr_matrix | Array, targets: Array, strength: float, seed: int) -> Head:
     labels = targets.argmax(axis=1)
     weights = np.zeros((targets.shape[1], rows.shape[1]), np.float32)
     bias = np.full(targets.shape[1], _NEVER, np.float32)
@@ -63,7 +71,7 @@ def _fit_single(rows: csr_matrix, targets: Array, strength: float, seed: int) ->
     return Head(weights, bias)
 
 
-def _fit_multi(rows: csr_matrix, targets: Array, strength: float, seed: int) -> Head:
+def _fit_multi(rows: csr_matrix | Array, targets: Array, strength: float, seed: int) -> Head:
     weights = np.zeros((targets.shape[1], rows.shape[1]), np.float32)
     bias = np.zeros(targets.shape[1], np.float32)
     for column in range(targets.shape[1]):

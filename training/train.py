@@ -2,17 +2,17 @@
 
 import shutil
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models import artifact
 from models.calibration import Settings
 from models.classifier import Classifier, language_of
 from models.encoders import resolve_encoder
-from models.errors import DataError
+from models.errors import ConfigError, DataError
 from models.files import sha256, write_json
 from models.labels import LabelSchema
 from models.progress import Progress
@@ -21,12 +21,18 @@ from training import datasets
 from training.checks.check import check_rows, forbid
 from training.config import NO_ENCODER, TrainConfig
 from training.datasets import Dataset
-from training.evaluate import Figures, report, score
+from training.evaluate import Figures, joined, report, score
 from training.linear import fit_linear
+from training.scope import fit_centres, is_out_of_scope
 from training.tune import tune
+
+if TYPE_CHECKING:
+    from training.search import Trial
 
 #: Rows whose labels a training run has judged; `feedback data check` looks at more.
 _JUDGED = 4_000
+#: Where in the workspace a search keeps its trials and what is made of the best.
+_SEARCH = "search"
 _LIBRARIES = ("torch", "transformers", "scikit-learn", "numpy", "safetensors")
 
 
@@ -49,6 +55,7 @@ def train(
     labels: Path | None = None,
     columns: Mapping[str, str] | None = None,
     strict: Set[str] = frozenset(),
+    search: int | None = None,
     download: bool = False,
     overwrite: bool = False,
     progress: Progress,
@@ -63,6 +70,8 @@ def train(
         labels: a label schema; without it one is derived from the data.
         columns: what the sources call the fields.
         strict: checks of the data (:data:`training.checks.check.CHECKS`) whose findings stop the run.
+        search: how many trials may be spent on finding better settings of the fine-tuning
+            (:func:`training.search.search`); None trains with those of ``config``.
         download: whether the encoder may be fetched from the hub.
         overwrite: whether a model in ``out`` may be replaced.
         progress: shows the stages.
@@ -71,6 +80,8 @@ def train(
         InputError: data, schema, encoder or ``out`` cannot be used; nothing was written but
             ``OUT.rejects.jsonl`` with the rows that could not be read.
     """
+    if search is not None:
+        _check_search(search, config)
     out = out.absolute()
     artifact.check_target(out, overwrite=overwrite)
     encoder = None if config.encoder == NO_ENCODER else resolve_encoder(config.encoder, download=download)
@@ -82,6 +93,10 @@ def train(
     else:
         dev_rejects = out.with_name(f"{out.name}.dev-rejects.jsonl")
         train_rows, dev_rows = rows, datasets.read_rows(dev, dev_rejects, columns, notes, progress)
+    tasks = datasets.DERIVED_TASKS if schema is None else tuple(schema.tasks)
+    outside = [row for row in dev_rows if is_out_of_scope(row.item, tasks, config.out_of_scope)]
+    train_rows = [row for row in train_rows if not is_out_of_scope(row.item, tasks, config.out_of_scope)]
+    dev_rows = [row for row in dev_rows if not is_out_of_scope(row.item, tasks, config.out_of_scope)]
     train_items, dev_items = [row.item for row in train_rows], [row.item for row in dev_rows]
     # from dev as well: a rare label that only dev has is no reason to stop
     schema = schema or datasets.derive([*train_items, *dev_items])
@@ -90,6 +105,11 @@ def train(
     if not any(len(dev_set.labelled(task)) for task in schema.tasks):
         if dev is not None:
             raise DataError(f"{dev}: expected labels for {', '.join(schema.tasks)} in some row, got none")
+        if search is not None:
+            raise ConfigError(
+                f"--search {search}: expected labelled rows to compare trials on, got none to hold back "
+                f"of {len(rows)}; give --dev, or leave --search out"
+            )
         dev_items, dev_set = [], datasets.build([], schema, every_task=False)
         notes.append("no labelled rows to hold back: every epoch is run and nothing is measured; give --dev")
     findings = check_rows(
@@ -107,15 +127,19 @@ def train(
     notes += [f"{found.check}: {found.message}" for found in findings]
 
     with artifact.new_folder(out, overwrite=overwrite) as folder:
-        classifier = _fit(train_set, dev_set, schema, config, encoder, out, progress)
+        classifier, config, trials = _fit(train_set, dev_set, schema, config, encoder, out, search, progress)
         parts = score(classifier, dev_items, progress)
         languages = [language_of(item) for item in dev_items]
         classifier = replace(classifier, settings=tune(classifier, train_set, dev_set, languages, parts, config))
         counts = datasets.label_counts(train_set, schema)
         figures = None
         if dev_items:
-            figures = report(classifier, dev_items, parts, counts, [row.place for row in dev_rows])
+            measured = [*dev_rows, *outside]
+            parts = joined([parts, score(classifier, [row.item for row in outside], progress)])
+            figures = report(classifier, [row.item for row in measured], parts, counts, [row.place for row in measured])
             figures["data_checks"] = [found.as_json() for found in findings]
+            if trials:
+                figures["search"] = [asdict(trial) for trial in trials]
         with progress.stage("writing the model"):
             classifier.save(folder)
             manifest = _manifest(out.name, config, schema, train_items, dev_items, counts, figures)
@@ -128,6 +152,16 @@ def train(
     return Run(out, figures, notes)
 
 
+def _check_search(trials: int, config: TrainConfig) -> None:
+    if trials < 1:
+        raise ConfigError(f"--search {trials}: expected one trial or more, got {trials}; give a larger number")
+    if config.encoder == NO_ENCODER:
+        raise ConfigError(
+            f"--search {trials}: expected an encoder whose fine-tuning is searched, got --encoder {NO_ENCODER}; "
+            "give another encoder, or leave --search out"
+        )
+
+
 def _fit(
     train_set: Dataset,
     dev_set: Dataset,
@@ -135,8 +169,10 @@ def _fit(
     config: TrainConfig,
     encoder: Path | None,
     out: Path,
+    trials: int | None,
     progress: Progress,
-) -> Classifier:
+) -> tuple[Classifier, TrainConfig, list["Trial"]]:
+    """The fitted parts, the settings they were fitted with, and the trials that found these."""
     with progress.stage("fitting the linear part", 1 + len(schema.tasks)) as advance:
         linear = fit_linear(
             train_set,
@@ -147,6 +183,7 @@ def _fit(
             advance=advance,
         )
     transformer = None
+    found: list[Trial] = []
     if encoder is not None:
         # imported here, so that the linear part alone is trained without loading torch
         from models.threads import use_threads
@@ -158,18 +195,34 @@ def _fit(
         with open_workspace(out, recipe, _start_anew) as workspace:
             try:
                 stop_by = dev_set if dev_set.texts else None
-                transformer = finetune(train_set, stop_by, schema, config, encoder, workspace, progress)
+                folder = workspace
+                if trials is not None:
+                    from training.search import search
+
+                    folder = workspace / _SEARCH
+                    config, found = search(train_set, dev_set, schema, config, encoder, folder, trials, progress)
+                    # a folder for each: with more trials another one may be the best
+                    folder /= f"best-{next(trial.number for trial in found if trial.chosen)}"
+                transformer = finetune(train_set, stop_by, schema, config, encoder, folder, progress)
             except BaseException:
-                if last_checkpoint(workspace) is None:
+                if last_checkpoint(workspace) is None and not (workspace / _SEARCH).exists():
                     shutil.rmtree(workspace)
                 raise
-    return Classifier(schema, linear, transformer, Settings.untuned(schema.tasks), ModelName(name=out.name, version=""))
+    name = ModelName(name=out.name, version="")
+    centres = None
+    if transformer is not None:
+        with progress.stage("looking where the texts lie"):
+            centres = fit_centres(transformer, train_set.texts, config.seed)
+    return Classifier(schema, linear, transformer, Settings.untuned(schema.tasks), name, centres), config, found
 
 
 def _recipe(
     train_set: Dataset, dev_set: Dataset, schema: LabelSchema, config: TrainConfig, encoder: Path
 ) -> dict[str, Any]:
-    """Everything the fine-tuning depends on."""
+    """Everything the fine-tuning depends on.
+
+    The number of trials of a search is no part: those that were run are the first of any number.
+    """
     return {
         "train": datasets.digest(train_set),
         "dev": datasets.digest(dev_set),
@@ -181,7 +234,7 @@ def _recipe(
 
 def _start_anew(workspace: Path, changed: list[str]) -> None:
     """Minutes of another training are no loss: a person who stopped it did so to change something."""
-    for path in workspace.glob("checkpoint-*"):
+    for path in [*workspace.glob("checkpoint-*"), *workspace.glob(_SEARCH)]:
         shutil.rmtree(path)
 
 

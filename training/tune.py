@@ -10,6 +10,7 @@ from training.calibrate import fit_task
 from training.cascade import fit_cascade
 from training.config import TrainConfig
 from training.datasets import Dataset
+from training.scope import fit_scope
 
 
 def tune(
@@ -20,7 +21,7 @@ def tune(
     parts: PartScores,
     config: TrainConfig,
 ) -> Settings:
-    """How the parts are combined, answers chosen and doubtful ones marked, per task; and the cascade.
+    """How the parts are combined, answers chosen and doubtful ones marked, per task; the cascade; the scope.
 
     Args:
         classifier: the trained parts.
@@ -49,7 +50,12 @@ def tune(
             found = fit_cascade(task, truth, calibrated["linear"], calibrated["combined"], both, config.seed)
             cascade |= {name: found} if found else {}
     # a text is answered by the linear part alone only where every task may be
-    return Settings(**settings, cascade=cascade if len(cascade) == len(classifier.schema.tasks) else {})
+    return Settings(
+        **settings,
+        cascade=cascade if len(cascade) == len(classifier.schema.tasks) else {},
+        scope=fit_scope(parts, languages, config.scope_share),
+        out_of_scope=config.out_of_scope,
+    )
 
 
 def _sides(linear: Array, transformer: Array | None) -> dict[str, tuple[Array, Array | None]]:

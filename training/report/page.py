@@ -1,13 +1,13 @@
 """A report for people: one page that stands by itself, and a model card."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from training.report import pictures
+from training.report import pictures, trials
 
 _ORDER = ("majority", "linear", "transformer")
 
@@ -25,12 +25,14 @@ def page(figures: Mapping[str, Any], *, title: str, model: Mapping[str, Any], te
     """
     tasks = {name: _task(name, figures, texts) for name in figures["tasks"]}
     template = _environment().get_template("page.html.j2")
-    return template.render(title=title, model=model, figures=figures, tasks=tasks)
+    search = _search(figures["search"]) if "search" in figures else None
+    return template.render(title=title, model=model, figures=figures, tasks=tasks, search=search)
 
 
 def card(figures: Mapping[str, Any] | None, manifest: Mapping[str, Any]) -> str:
     """A model card in Markdown (Mitchell et al. 2019): what it is, what it was made from, how good it is."""
-    return _environment().get_template("card.md.j2").render(figures=figures, manifest=manifest)
+    search = trials.verdict(figures["search"]) if figures and "search" in figures else None
+    return _environment().get_template("card.md.j2").render(figures=figures, manifest=manifest, search=search)
 
 
 def _task(name: str, figures: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
@@ -54,6 +56,19 @@ def _task(name: str, figures: Mapping[str, Any], texts: Mapping[str, str]) -> di
             {**error, "place": Path(error["place"]).name, "text": texts.get(error["place"], "")}
             for error in whole["worst"]
         ],
+    }
+
+
+def _search(found: Sequence[trials.Row]) -> dict[str, Any]:
+    chosen = next(trial["number"] for trial in found if trial["chosen"])
+    picture = pictures.trials([trial["macro_f1"] for trial in found], chosen)
+    return {
+        "verdict": trials.verdict(found),
+        "picture": Markup(picture),  # noqa: S704 (drawn here, of numbers alone)
+        "columns": trials.columns(found),
+        "rows": trials.rows(found),
+        "chosen": chosen,
+        "failed": {trial["number"]: trial["reason"] for trial in found if trial["reason"]},
     }
 
 

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import matplotlib
@@ -11,6 +12,7 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 _INK, _GREY, _BLUE, _RED = "#1f2933", "#9aa5b1", "#2563a8", "#c2410c"
 _STYLE: Any = {
@@ -105,6 +107,20 @@ def confusion(pairs: Sequence[Sequence[Any]], order: Sequence[str]) -> str | Non
                 if count:
                     colour = "white" if shares[row][column] > 0.5 else _INK
                     axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
+        return _svg(figure)
+
+
+def trials(reached: Sequence[float | None], chosen: int) -> str:
+    """Macro-F1 of the trials of a search in their order, the best so far as a line; one that failed is left out."""
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(figsize=(5.2, 2.6))
+        places = [place for place, value in enumerate(reached, start=1) if value is not None]
+        values = [value for value in reached if value is not None]
+        axes.step(places, list(accumulate(values, max)), where="post", color=_GREY, linewidth=1.2)
+        colours = [_RED if place == chosen else _BLUE for place in places]
+        axes.scatter(places, values, s=30, color=colours, linewidths=0, zorder=2)
+        axes.set(xlim=(0.5, len(reached) + 0.5), xlabel="trial", ylabel="macro-F1 on dev")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         return _svg(figure)
 
 
