@@ -15,11 +15,12 @@ from models.labels import Task
 from models.scores import Array
 
 #: Fewest answers from which a bound is read: of the task, of a label, of a label in a language.
-FEWEST_OF_TASK, FEWEST_OF_LABEL, FEWEST_OF_LANGUAGE = 300, 40, 60
+FEWEST_OF_TASK, FEWEST_OF_LABEL, FEWEST_OF_LANGUAGE = 40, 40, 60
 #: A bound must keep so many, or its precision is chance.
 _FEWEST_KEPT = 10
-#: Caution towards what is true beyond dev: standard errors by which the precision must exceed the target.
-_CAUTION = 0.5
+#: Caution towards what is true beyond dev: standard errors by which the precision must exceed the target; and
+#: of fewer answers than that, of which the best bound flatters more.
+_CAUTION, _MORE_CAUTION, _FEW = 0.5, 1.0, 300
 _GAPS = np.linspace(0.2, 0.02, 10)
 _COIN = 0.55
 _FEWEST_AMBIGUOUS = 20
@@ -71,12 +72,14 @@ def fit_bounds(
 def bound(confidence: Array, right: NDArray[np.bool_], precision: float) -> float:
     """The lowest confidence from which on answers are right as often as ``precision``; 1 if there is none.
 
-    The precision counts less half a standard error: dev flatters a bound that was chosen on it.
+    The precision counts less half a standard error, of few answers a whole one: dev flatters a bound that was
+    chosen on it.
     """
+    caution = _CAUTION if len(right) >= _FEW else _MORE_CAUTION
     order = np.argsort(-confidence, kind="stable")
     kept = np.arange(1, len(order) + 1)
     share = np.cumsum(right[order]) / kept
-    cautious = share - _CAUTION * np.sqrt(share * (1 - share) / kept)
+    cautious = share - caution * np.sqrt(share * (1 - share) / kept)
     # equal confidences are kept or not together
     last = np.append(np.diff(confidence[order]) != 0, True)
     good = np.flatnonzero((cautious >= precision) & (kept >= min(_FEWEST_KEPT, len(order))) & last)

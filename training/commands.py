@@ -105,6 +105,7 @@ def train_command(
     from models.readers import columns_of
     from training.checks.check import strict_checks
     from training.config import load_config
+    from training.report.regime import in_words
     from training.train import train as run
 
     settings = load_config(config, setting or [], encoder=encoder)
@@ -126,7 +127,10 @@ def train_command(
     if as_json:
         json.dump(result.report, sys.stdout, ensure_ascii=False)
     elif result.report is not None:
-        show(result.report, "On the rows held back (dev), which also chose thresholds and weights")
+        rows = "every row, left out in turn," if result.report["crossed"] else "the rows held back (dev),"
+        show(result.report, f"On {rows} which also chose thresholds and weights")
+        if "regime" in result.report:
+            terminal.say(f"encoder: {in_words(result.report['regime'])}")
         if search is not None:
             _show_trials(result.report["search"])
     terminal.say(f"model written to {out}; next: feedback evaluate --model {out} --data FILE")

@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -30,6 +30,8 @@ class TrainConfig(BaseModel):
     threads: Positive | None = None
     dev_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.15
 
+    #: How the encoder is trained; auto chooses by the data (see regime.py).
+    regime: Literal["auto", "frozen", "contrastive", "full"] = "auto"
     epochs: Positive | None = None
     patience: Positive = 2
     batch_size: Positive = 32

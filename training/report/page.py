@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import Markup
 
 from training.report import pictures, trials
+from training.report.regime import in_words
 
 _ORDER = ("majority", "linear", "transformer")
 
@@ -32,7 +33,9 @@ def page(figures: Mapping[str, Any], *, title: str, model: Mapping[str, Any], te
 def card(figures: Mapping[str, Any] | None, manifest: Mapping[str, Any]) -> str:
     """A model card in Markdown (Mitchell et al. 2019): what it is, what it was made from, how good it is."""
     search = trials.verdict(figures["search"]) if figures and "search" in figures else None
-    return _environment().get_template("card.md.j2").render(figures=figures, manifest=manifest, search=search)
+    regime = in_words(figures["regime"]) if figures and "regime" in figures else None
+    template = _environment().get_template("card.md.j2")
+    return template.render(figures=figures, manifest=manifest, search=search, regime=regime)
 
 
 def _task(name: str, figures: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:

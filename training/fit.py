@@ -1,0 +1,286 @@
+"""Fitting the parts of a model to rows, and what they say of rows that they did not see."""
+
+import hashlib
+import shutil
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.calibration import Settings
+from models.classifier import Classifier, PartScores
+from models.files import sha256
+from models.labels import LabelSchema
+from models.linear import LinearModel
+from models.progress import Advance, Progress, Silent
+from models.records import ModelName
+from models.text import fingerprint
+from training import datasets
+from training.calibrate import best_f1
+from training.config import TrainConfig
+from training.datasets import Dataset
+from training.evaluate import joined, score
+from training.gather import Gathered, Rows
+from training.linear import fit_linear
+from training.regime import Name, candidates
+from training.scope import fit_centres
+
+if TYPE_CHECKING:
+    from models.transformer import TransformerModel
+    from training.search import Trial
+
+#: Where in the workspace a search keeps its trials and what is made of the best.
+_SEARCH = "search"
+#: Parts that rows are left out in, each in turn.
+FOLDS = 4
+
+
+@dataclass(frozen=True)
+class Regime:
+    """How the encoder was trained, why, and the mean macro-F1 of each way that was tried."""
+
+    name: Name
+    why: str
+    tried: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The parts of a model, not tuned yet, and ``parts``, what they say of the rows to tune by.
+
+    ``config`` holds the settings that were used, ``trials`` how a search found them. ``regime`` is None without an
+    encoder.
+    """
+
+    classifier: Classifier
+    parts: PartScores
+    regime: Regime | None
+    config: TrainConfig
+    trials: list["Trial"]
+
+
+def fit(
+    gathered: Gathered, config: TrainConfig, encoder: Path | None, out: Path, trials: int | None, progress: Progress
+) -> Fitted:
+    """Fit all parts.
+
+    Args:
+        gathered: the rows.
+        config: every setting.
+        encoder: folder of the pretrained encoder; None fits the linear part alone.
+        out: beside it lies the work that a stopped run goes on from.
+        trials: how many a search of settings may spend; None for no search.
+        progress: shows the stages.
+    """
+    if encoder is None:
+        return _without_encoder(gathered, config, progress)
+    # imported here, so that the linear part alone is trained without loading torch
+    from models.threads import use_threads
+
+    use_threads(config.threads)
+    names, why = candidates(gathered.rows_per_label, config)
+    if trials is not None:
+        names, why = ("full",), "a search tunes the training of the whole"
+    if names == ("full",):
+        return _full(gathered, config, encoder, out, trials, why, progress)
+    return _few(gathered, config, encoder, names, why, progress)
+
+
+def _without_encoder(gathered: Gathered, config: TrainConfig, progress: Progress) -> Fitted:
+    linear = _linear(gathered.learn.dataset, gathered.schema, config, progress)
+    classifier = _classifier(gathered.schema, linear, None, gathered.learn.dataset, config)
+    if not gathered.crossed:
+        return Fitted(classifier, score(classifier, gathered.dev.items, progress), None, config, [])
+    parts = []
+    folds = folds_of(gathered.learn, gathered.schema)
+    with progress.stage("leaving rows out in turn", len(folds), "parts") as advance:
+        for held in folds:
+            dataset = _left(gathered.learn.dataset, held)
+            linear = _linear(dataset, gathered.schema, config, Silent())
+            parts.append(_of(_classifier(gathered.schema, linear, None, dataset, config), gathered.learn, held))
+            advance(1)
+    return Fitted(classifier, _in_order(parts, folds), None, config, [])
+
+
+def _full(
+    gathered: Gathered,
+    config: TrainConfig,
+    encoder: Path,
+    out: Path,
+    trials: int | None,
+    why: str,
+    progress: Progress,
+) -> Fitted:
+    from training.finetune import finetune
+    from training.workspace import last_checkpoint, open_workspace
+
+    schema, train_set, dev_set = gathered.schema, gathered.learn.dataset, gathered.dev.dataset
+    linear = _linear(train_set, schema, config, progress)
+    found: list[Trial] = []
+    with open_workspace(out, _recipe(train_set, dev_set, schema, config, encoder), _start_anew) as workspace:
+        try:
+            stop_by = dev_set if dev_set.texts else None
+            folder = workspace
+            if trials is not None:
+                from training.search import search
+
+                folder = workspace / _SEARCH
+                config, found = search(train_set, dev_set, schema, config, encoder, folder, trials, progress)
+                # a folder for each: with more trials another one may be the best
+                folder /= f"best-{next(trial.number for trial in found if trial.chosen)}"
+            transformer = finetune(train_set, stop_by, schema, config, encoder, folder, progress)
+        except BaseException:
+            if last_checkpoint(workspace) is None and not (workspace / _SEARCH).exists():
+                shutil.rmtree(workspace)
+            raise
+    classifier = _classifier(schema, linear, transformer, train_set, config)
+    parts = score(classifier, gathered.dev.items, progress)
+    return Fitted(classifier, parts, Regime("full", why, _quality(gathered, {"full": parts})), config, found)
+
+
+def _few(
+    gathered: Gathered, config: TrainConfig, encoder: Path, names: Sequence[Name], why: str, progress: Progress
+) -> Fitted:
+    """The way that is best on rows left out: on dev, or where there is none, each row in its turn."""
+    from training.contrast import texts_seen
+
+    schema, learn = gathered.schema, gathered.learn
+    linear = _linear(learn.dataset, schema, config, progress)
+    said: dict[str, PartScores] = {}
+    fitted: dict[str, Classifier] = {}
+    folds = folds_of(learn, schema) if gathered.crossed else []
+    sizes = [len(learn.rows) - len(held) for held in folds]
+    for name in names:
+        texts = sum(texts_seen(size, config) for size in (*sizes, len(learn.rows))) if name == "contrastive" else None
+        with progress.stage(f"training, {name}", texts, "texts") as advance:
+            parts = []
+            for held in folds:
+                dataset = _left(learn.dataset, held)
+                model = _transformer(name, dataset, schema, config, encoder, advance)
+                part = _classifier(schema, _linear(dataset, schema, config, Silent()), model, dataset, config)
+                parts.append(_of(part, learn, held))
+            model = _transformer(name, learn.dataset, schema, config, encoder, advance)
+            fitted[name] = _classifier(schema, linear, model, learn.dataset, config)
+            said[name] = (
+                _in_order(parts, folds) if gathered.crossed else score(fitted[name], gathered.dev.items, Silent())
+            )
+    tried = _quality(gathered, said)
+    best = max(names, key=lambda name: tried.get(name, 0.0))
+    return Fitted(fitted[best], said[best], Regime(best, why, tried), config, [])
+
+
+def _transformer(
+    name: Name, dataset: Dataset, schema: LabelSchema, config: TrainConfig, encoder: Path, advance: Advance
+) -> "TransformerModel":
+    from training.contrast import contrasted, frozen
+
+    if name == "frozen":
+        return frozen(dataset, schema, config, encoder)
+    return contrasted(dataset, schema, config, encoder, advance)
+
+
+def _linear(dataset: Dataset, schema: LabelSchema, config: TrainConfig, progress: Progress) -> LinearModel:
+    with progress.stage("fitting the linear part", 1 + len(schema.tasks)) as advance:
+        return fit_linear(
+            dataset,
+            schema,
+            strength=config.linear_strength,
+            max_features=config.linear_features,
+            seed=config.seed,
+            advance=advance,
+        )
+
+
+def _classifier(
+    schema: LabelSchema,
+    linear: LinearModel,
+    transformer: "TransformerModel | None",
+    dataset: Dataset,
+    config: TrainConfig,
+) -> Classifier:
+    centres = None if transformer is None else fit_centres(transformer, dataset.texts, config.seed)
+    # the name is known when all is written: the version is a digest of that
+    unnamed = ModelName(name="", version="")
+    return Classifier(schema, linear, transformer, Settings.untuned(schema.tasks), unnamed, centres)
+
+
+def folds_of(learn: Rows, schema: LabelSchema) -> list[NDArray[np.intp]]:
+    """The rows in :data:`FOLDS` parts, those of the same labels dealt evenly, copies of a text in one."""
+    task = max(schema.tasks, key=lambda name: len(schema.tasks[name].labels))
+    copies: dict[str, list[int]] = defaultdict(list)
+    for row, item in enumerate(learn.items):
+        copies[fingerprint(item.text)].append(row)
+
+    def rank(text: str) -> tuple[bytes, str]:
+        return learn.dataset.targets[task][copies[text][0]].tobytes(), hashlib.sha256(text.encode()).hexdigest()
+
+    ranked = sorted(copies, key=rank)
+    dealt = [[row for text in ranked[fold::FOLDS] for row in copies[text]] for fold in range(FOLDS)]
+    return [np.array(rows) for rows in dealt if rows]
+
+
+def _left(dataset: Dataset, held: NDArray[np.intp]) -> Dataset:
+    """The rows but those held out."""
+    rows = np.setdiff1d(np.arange(len(dataset.texts)), held)
+    return Dataset([dataset.texts[row] for row in rows], {name: found[rows] for name, found in dataset.targets.items()})
+
+
+def _of(classifier: Classifier, learn: Rows, held: NDArray[np.intp]) -> PartScores:
+    items = learn.items
+    return score(classifier, [items[row] for row in held], Silent())
+
+
+def _in_order(parts: Sequence[PartScores], folds: Sequence[NDArray[np.intp]]) -> PartScores:
+    """What was said of the rows of each fold, in the order of the rows."""
+    order = np.argsort(np.concatenate(folds))
+    found = joined(parts)
+    return PartScores(
+        linear={name: scores[order] for name, scores in found.linear.items()},
+        transformer=None
+        if found.transformer is None
+        else {name: scores[order] for name, scores in found.transformer.items()},
+        truncated=[found.truncated[row] for row in order],
+        unknown=found.unknown[order],
+        distance=None if found.distance is None else found.distance[order],
+    )
+
+
+def _quality(gathered: Gathered, said: Mapping[str, PartScores]) -> dict[str, float]:
+    """Mean over tasks of the macro-F1 that the encoder's part reaches on the rows to tune by; {} if there are none."""
+    found: dict[str, float] = {}
+    dev = gathered.dev.dataset
+    for name, parts in said.items():
+        each = []
+        for key, task in gathered.schema.tasks.items():
+            rows = dev.labelled(key)
+            if len(rows) and parts.transformer is not None:
+                each.append(best_f1(task, dev.targets[key][rows], parts.transformer[key][rows]))
+        if each:
+            found[name] = float(np.mean(each))
+    return found
+
+
+def _recipe(
+    train_set: Dataset, dev_set: Dataset, schema: LabelSchema, config: TrainConfig, encoder: Path
+) -> dict[str, Any]:
+    """Everything the fine-tuning depends on.
+
+    The number of trials of a search is no part: those that were run are the first of any number.
+    """
+    return {
+        "train": datasets.digest(train_set),
+        "dev": datasets.digest(dev_set),
+        "schema": schema.digest,
+        "encoder": {file.name: sha256(file) for file in sorted(encoder.glob("*.safetensors"))},
+        "settings": config.model_dump(mode="json", exclude={"threads"}),
+    }
+
+
+def _start_anew(workspace: Path, changed: list[str]) -> None:
+    """Minutes of another training are no loss: a person who stopped it did so to change something."""
+    for path in [*workspace.glob("checkpoint-*"), *workspace.glob(_SEARCH)]:
+        shutil.rmtree(path)

@@ -1,0 +1,120 @@
+"""The rows of a training run: read, checked, with their schema, in those to learn from and those to tune by."""
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.errors import DataError
+from models.labels import LabelSchema
+from models.progress import Progress
+from models.records import LabeledItem
+from training import datasets
+from training.checks.check import check_rows, forbid
+from training.checks.finding import Finding
+from training.config import TrainConfig
+from training.datasets import Dataset, Row
+from training.regime import FEW, rows_per_label
+from training.scope import is_out_of_scope
+
+#: Rows whose labels a training run has judged; `feedback data check` looks at more.
+_JUDGED = 4_000
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows in their order, and as arrays."""
+
+    rows: list[Row]
+    dataset: Dataset
+
+    @property
+    def items(self) -> list[LabeledItem]:
+        """What the rows hold."""
+        return [row.item for row in self.rows]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What a run has to go by.
+
+    ``learn`` is what it learns from, ``dev`` what it is tuned and measured by. With ``crossed`` these are the same
+    rows, each to be answered by a model that did not see it. ``rows_per_label`` is of both together. ``outside``
+    are rows that a label says are out of scope. ``findings`` are those of the checks, ``notes`` what a person
+    should read.
+    """
+
+    schema: LabelSchema
+    learn: Rows
+    dev: Rows
+    crossed: bool
+    rows_per_label: int
+    outside: list[Row]
+    findings: list[Finding]
+    notes: list[str]
+
+
+def gather(
+    data: str,
+    out: Path,
+    config: TrainConfig,
+    *,
+    dev: str | None,
+    schema: LabelSchema | None,
+    columns: Mapping[str, str] | None,
+    strict: Set[str],
+    encoder: Path | None,
+    progress: Progress,
+) -> Gathered:
+    """Read, check and divide the rows; see :func:`training.train.train` for the arguments.
+
+    Without ``dev`` a share of the rows is held back by a hash of the text, or, of few rows, all are used for both.
+
+    Raises:
+        InputError: the rows cannot be used.
+    """
+    notes: list[str] = []
+    rows = datasets.read_rows(data, out.with_name(f"{out.name}.rejects.jsonl"), columns, notes, progress)
+    given = []
+    if dev is not None:
+        given = datasets.read_rows(dev, out.with_name(f"{out.name}.dev-rejects.jsonl"), columns, notes, progress)
+    tasks = datasets.DERIVED_TASKS if schema is None else tuple(schema.tasks)
+    beyond = {id(row) for row in (*rows, *given) if is_out_of_scope(row.item, tasks, config.out_of_scope)}
+    inside, known = ([row for row in some if id(row) not in beyond] for some in (rows, given))
+    if not inside:
+        raise DataError(f"{data}: expected rows in scope, got {len(rows)} that are labelled out of scope")
+    # from dev as well: a rare label that only dev has is no reason to stop
+    schema = schema or datasets.derive(row.item for row in (*inside, *known))
+    whole = Rows(inside, datasets.build([row.item for row in inside], schema))
+    of_label = rows_per_label(whole.dataset, schema)
+    crossed = dev is None and config.regime != "full" and of_label < FEW
+    if crossed:
+        learn, held = whole, whole
+    elif dev is None:
+        parts = datasets.split(inside, config.dev_share)
+        learn, held = (
+            Rows(part, datasets.build([row.item for row in part], schema, every_task=part is parts[0]))
+            for part in parts
+        )
+    else:
+        learn = whole
+        held = Rows(known, datasets.build([row.item for row in known], schema, every_task=False))
+    if not any(len(held.dataset.labelled(task)) for task in schema.tasks):
+        if dev is not None:
+            raise DataError(f"{dev}: expected labels for {', '.join(schema.tasks)} in some row, got none")
+        held = Rows([], datasets.build([], schema, every_task=False))
+        notes.append("no labelled rows to hold back: every epoch is run and nothing is measured; give --dev")
+    findings = check_rows(
+        learn.rows,
+        # of a split by a hash of the text no text stands on both sides
+        held.rows if dev is not None else None,
+        schema,
+        encoder=encoder,
+        max_length=config.max_length,
+        judged=_JUDGED,
+        seed=config.seed,
+        progress=progress,
+    )
+    forbid(findings, strict)
+    notes += [f"{found.check}: {found.message}" for found in findings]
+    outside = [row for row in (*rows, *given) if id(row) in beyond]
+    return Gathered(schema, learn, held, crossed, of_label, outside, findings, notes)
