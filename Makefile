@@ -12,10 +12,10 @@ PORT ?= 3000
 # further options for `feedback train` in the demo, e.g. TRAIN='--encoder none'
 TRAIN ?=
 
-.PHONY: help install demo test lint clean
+.PHONY: help install demo bench-quality test lint clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
 
 .venv/installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -36,6 +36,11 @@ $(DEMO)/manifest.json: | .venv/installed
 demo: $(DEMO)/manifest.json  ## train on the starter data, measure, serve, ask; ONCE=1 stops then
 	@$(BIN)/feedback evaluate --model $(DEMO) --data $(STARTER)/test.jsonl
 	$(BIN)/feedback serve --model $(DEMO) --port $(PORT) --samples $(STARTER)/samples.jsonl $(if $(ONCE),--once)
+
+# folder with the public sets, which are not shipped
+DATA ?= data
+bench-quality: .venv/installed-test  ## models over the public sets in DATA=folder, beside SetFit
+	@$(BIN)/feedback bench quality --data $(DATA)
 
 lint: .venv/installed-test  ## linters, types, import contracts
 	@$(BIN)/ruff check

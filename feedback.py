@@ -17,6 +17,7 @@ COMMANDS = {
     "encoder": ("training.encoder.commands:encoder", "Make a multilingual encoder, and measure it."),
     "evaluate": ("training.commands:evaluate", "Measure a model on labelled feedback."),
     "compare": ("training.commands:compare", "Compare two models on the same feedback."),
+    "bench": ("training.bench.commands:bench", "Measure the project on public sets."),
     "classify": ("serving.commands:classify", "Classify a file of feedback."),
     "serve": ("serving.commands:serve", "Serve a model over HTTP, with routing."),
     "rules": ("serving.commands:rules", "Check the routing rules."),

@@ -44,7 +44,7 @@ class TrainConfig(BaseModel):
     bf16: bool = True
 
     #: Of the contrastive training, for few labels.
-    contrast_epochs: Positive = 12
+    contrast_epochs: Positive | None = None
     contrast_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-4
 
     linear_strength: Annotated[float, Field(gt=0)] = 10.0
@@ -66,6 +66,10 @@ class TrainConfig(BaseModel):
         A small set needs more passes for the same number of steps.
         """
         return self.epochs or max(3, min(12, round(9_000 / max(rows, 1))))
+
+    def contrast_epochs_for(self, rows: int) -> int:
+        """Epochs of the contrastive training: as set, or 4 to 12, fewer the more rows there are."""
+        return self.contrast_epochs or max(4, min(12, round(7_500 / max(rows, 1))))
 
 
 Settings = TypeVar("Settings", bound=BaseModel)

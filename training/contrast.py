@@ -156,7 +156,7 @@ def _groups(train: Dataset, schema: LabelSchema) -> list[list[int]]:
 
 
 def _steps(rows: int, config: TrainConfig) -> int:
-    return max(1, round(config.contrast_epochs * rows / min(_BATCH, rows)))
+    return max(1, round(config.contrast_epochs_for(rows) * rows / min(_BATCH, rows)))
 
 
 def _share_of_rate(step: int, steps: int) -> float:

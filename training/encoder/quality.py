@@ -183,14 +183,15 @@ def _few(
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.02, max_iter=1000)).fit(read(texts), labels)
     keys = list(schema.tasks[task.task].index)
     most = min(_MAX_LENGTH, positions(network))
-    peer = setfit_answerer(folder, texts, labels, max_length=most, seed=seed) if has_setfit() else None
+    sets = [(label,) for label in labels]
+    peer = setfit_answerer(folder, texts, sets, max_length=most, seed=seed) if has_setfit() else None
     for language, rows in tests.items():
         truth = [item.labels(task.task) or () for item in rows]
         guesses = linear.probabilities(asked[language])[task.task]
         answers = {
             LINEAR: [keys[best] for best in np.argmax(guesses, axis=1)],
             PROBE: probe.predict(read(asked[language])),
-            **({SETFIT: peer(asked[language])} if peer else {}),
+            **({SETFIT: [label for (label,) in peer(asked[language])]} if peer else {}),
         }
         for part, given in answers.items():
             yield language, part, float(quality(truth, [(str(label),) for label in given])[task.metric])

@@ -1,0 +1,271 @@
+"""Models trained and measured as the commands do it, one row of a table each, kept until something changes."""
+
+import gzip
+import hashlib
+import json
+import shlex
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from models.encoders import resolve_encoder
+from models.errors import FeedbackError
+from models.files import atomic_write, sha256, write_json
+from models.progress import Progress
+from models.readers import read_items
+from models.records import LabeledItem
+from models.rejects import Reject
+from training.bench.plan import FewLabels, LabelledSet, Plan, Target
+from training.encoder.suite import find
+
+Figures = dict[str, Any]
+
+#: Share of the texts in scope that may be mistaken where the recall of texts out of scope is read.
+_MISTAKEN = 0.05
+
+
+def measure(plan: Plan, data: Path, out: Path, *, threads: int | None, progress: Progress) -> Figures:
+    """Every row of the plan, those of an earlier run again only if plan, data, encoder or version changed.
+
+    Returns ``sets``: rows with ``set``, ``encoder``, ``task``, ``figures`` (of the whole model, and of its parts
+    under ``parts``), ``seconds`` of the training, ``rows`` it learned from and was measured on, ``targets`` with
+    what was reached, and ``commands``; and ``few``: rows with ``set``, ``encoder``, ``per_label`` and for this
+    project and SetFit the macro-F1 and seconds of each seed.
+
+    Raises:
+        DataError: a set is not in the folder ``data``.
+        FeedbackError: a training or measuring failed; its own message stands above.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    runs = [(found, encoder) for found in plan.sets for encoder in found.encoders]
+    few = [(found, size, seed) for found in plan.few for size in found.per_label for seed in plan.few_seeds]
+    sets: list[Figures] = []
+    with progress.stage("sets", len(runs), "models") as advance:
+        for labelled, encoder in runs:
+            sets += _set_rows(labelled, _full(labelled, encoder, plan.seed, data, out, threads))
+            advance(1)
+    pairs: dict[tuple[str, str, int], list[Figures]] = defaultdict(list)
+    with progress.stage("few labels", len(few), "models") as advance:
+        for case, size, seed in few:
+            pairs[case.name, case.encoder, size].append(_few(case, size, seed, data, out, threads))
+            advance(1)
+    return {
+        "sets": sets,
+        "few": [
+            {"set": name, "encoder": encoder, "per_label": size, "runs": found}
+            for (name, encoder, size), found in pairs.items()
+        ],
+    }
+
+
+def _full(labelled: LabelledSet, encoder: str, seed: int, data: Path, out: Path, threads: int | None) -> Figures:
+    train, dev = (find(f"{labelled.folder}/{split}.jsonl.gz", [data]) for split in ("train", "dev"))
+    name = f"{labelled.folder}-{encoder}"
+    learn = train if labelled.rows is None else _sample(train, labelled.rows, out / f"{name}.train.jsonl.gz")
+    model, figures = out / name, out / f"{name}.evaluate.json"
+    settings = {"seed": seed, **labelled.settings, **({"threads": threads} if threads else {})}
+    commands = [
+        _train(learn, encoder, settings, model),
+        ["evaluate", "--model", str(model), "--data", str(dev), "--json", str(figures)],
+    ]
+
+    def run() -> Figures:
+        seconds = _feedback(commands[0])
+        _feedback(commands[1])
+        manifest = json.loads((model / "manifest.json").read_text(encoding="utf-8"))
+        return {
+            "set": labelled.name,
+            "encoder": encoder,
+            "seconds": seconds,
+            "learned": manifest["data"]["rows"] + manifest["data"]["dev_rows"],
+            "sampled": labelled.rows is not None,
+            "commands": [_shown(command) for command in commands],
+            **json.loads(figures.read_text(encoding="utf-8")),
+        }
+
+    return _kept(out / f"{name}.json", [sha256(learn), sha256(dev), _weights(encoder), commands], run)
+
+
+def _set_rows(labelled: LabelledSet, found: Figures) -> Iterator[Figures]:
+    shared = {key: found[key] for key in ("set", "encoder", "seconds", "learned", "sampled", "commands", "scope")}
+    for task, figures in found["tasks"].items():
+        parts = {part: each[task] for part, each in found["parts"].items() if task in each}
+        targets = [
+            {**target.model_dump(exclude_none=True), "reached": reached(target, found)}
+            for target in labelled.targets
+            if target.task == task
+        ]
+        kept = ("n", "accuracy", "macro_f1", "micro_f1", "ece", "coverage", "kept_precision", "answered_by_linear")
+        whole = {key: figures.get(key) for key in kept}
+        yield {**shared, "task": task, "figures": whole, "parts": parts, "targets": targets}
+
+
+def reached(target: Target, found: Mapping[str, Any]) -> float | None:
+    """The figure of a report that a target is for; None if it is not in it."""
+    if target.figure == "scope_recall":
+        pairs = (found.get("scope") or {}).get("recall_at") or []
+        return next((recall for share, recall in pairs if share == _MISTAKEN), None)
+    tasks = found["tasks"] if target.product is None else found["slices"].get("product", {}).get(target.product, {})
+    value: float | None = tasks.get(target.task, {}).get(target.figure)
+    return value
+
+
+def _few(case: FewLabels, size: int, seed: int, data: Path, out: Path, threads: int | None) -> Figures:
+    train, dev = (find(f"{case.folder}/{split}.jsonl.gz", [data]) for split in ("train", "dev"))
+    name = f"{case.folder}-{case.encoder}-{size}-{seed}"
+    learn = few_rows(train, case.task, size, seed, out / f"{name}.train.jsonl")
+    model, figures, peer = out / name, out / f"{name}.evaluate.json", out / f"{name}.setfit.json"
+    settings = {"seed": seed, **case.settings, **({"threads": threads} if threads else {})}
+    commands = [
+        _train(learn, case.encoder, settings, model),
+        ["evaluate", "--model", str(model), "--data", str(dev), "--json", str(figures)],
+    ]
+    other = ["--data", str(learn), "--test", str(dev), "--task", case.task, "--encoder", case.encoder]
+    other += ["--seed", str(seed), "--max-length", str(case.settings.get("max_length", 128)), "--out", str(peer)]
+    other += ["--threads", str(threads)] if threads else []
+
+    def run() -> Figures:
+        seconds = _feedback(commands[0])
+        _feedback(commands[1])
+        _python(["-m", "training.bench.peer", *other])
+        report = json.loads((model / "report.json").read_text(encoding="utf-8"))
+        ours = json.loads(figures.read_text(encoding="utf-8"))["tasks"][case.task]
+        theirs = json.loads(peer.read_text(encoding="utf-8"))
+        return {
+            "seed": seed,
+            "regime": report["regime"],
+            "ece": ours["ece"],
+            "ours": {"macro_f1": ours["macro_f1"], "seconds": seconds},
+            "SetFit": {"macro_f1": theirs["macro_f1"], "seconds": theirs["seconds"]},
+            "commands": [*map(_shown, commands), f"python -m training.bench.peer {shlex.join(other)}"],
+        }
+
+    return _kept(out / f"{name}.json", [sha256(learn), sha256(dev), _weights(case.encoder), commands, other], run)
+
+
+def few_rows(file: Path, task: str, size: int, seed: int, out: Path) -> Path:
+    """Write ``size`` rows of each combination of labels into ``out``, another choice for each seed."""
+    groups: dict[tuple[str, ...], list[LabeledItem]] = defaultdict(list)
+    for item in sorted(_items(file), key=lambda item: hashlib.sha256(f"{seed} {item.text}".encode()).digest()):
+        labels = item.labels(task)
+        if labels:
+            groups[labels].append(item)
+    _write([item for _, group in sorted(groups.items()) for item in group[:size]], out)
+    return out
+
+
+def _sample(file: Path, rows: int, out: Path) -> Path:
+    ranked = sorted(_items(file), key=lambda item: hashlib.sha256(item.text.encode()).digest())
+    _write(ranked[:rows], out)
+    return out
+
+
+def _items(file: Path) -> list[LabeledItem]:
+    return [item for item in read_items(str(file)) if not isinstance(item, Reject)]
+
+
+def _write(items: Sequence[LabeledItem], out: Path) -> None:
+    lines = "".join(f"{item.model_dump_json(exclude_unset=True)}\n" for item in items).encode()
+    with atomic_write(out, "wb") as file:
+        # without the time of writing: the same rows are the same file
+        file.write(gzip.compress(lines, mtime=0) if out.suffix == ".gz" else lines)
+
+
+def _train(data: Path, encoder: str, settings: Mapping[str, object], out: Path) -> list[str]:
+    given = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    return ["train", "--data", str(data), "--encoder", encoder, *given, "--out", str(out), "--overwrite"]
+
+
+def _shown(command: Sequence[str]) -> str:
+    return f"feedback {shlex.join(command)}"
+
+
+def _feedback(command: Sequence[str]) -> float:
+    """Run the command ``feedback``; how many seconds it took."""
+    return _python(["-m", "feedback", *command])
+
+
+def _python(arguments: Sequence[str]) -> float:
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        raise FeedbackError(f"exit code {done.returncode} of: python {shlex.join(arguments)}")
+    return time.perf_counter() - start
+
+
+def _weights(encoder: str) -> list[str]:
+    return [sha256(file) for file in sorted(resolve_encoder(encoder).glob("*.safetensors"))]
+
+
+def _kept(file: Path, what: Sequence[object], run: Any) -> Figures:
+    """What ``run`` gave, from ``file`` if it was kept there for the same ``what``."""
+    key = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
+    if file.exists():
+        kept: Figures = json.loads(file.read_text(encoding="utf-8"))
+        if kept["key"] == key:
+            found: Figures = kept["found"]
+            return found
+    found = run()
+    write_json(file, {"key": key, "found": found})
+    return found
+
+
+def tables(report: Figures) -> Iterator[tuple[str, list[str], list[list[str]], int]]:
+    """The report as tables: title, columns, rows, and how many columns are names."""
+    rows = []
+    for row in report["sets"]:
+        figures, parts = row["figures"], row["parts"]
+        better = max(parts[part]["macro_f1"] for part in ("linear", "transformer") if part in parts)
+        rows.append(
+            [
+                *(row["set"], row["task"], row["encoder"]),
+                f"{row['learned']:,}{' (sample)' if row['sampled'] else ''} → {figures['n']:,}",
+                *(f"{parts[part]['macro_f1']:.3f}" for part in ("linear", "transformer")),
+                f"{figures['macro_f1']:.3f} ({figures['macro_f1'] - better:+.3f})",
+                *(f"{figures[key]:.3f}" for key in ("accuracy", "micro_f1", "ece")),
+                f"{figures['coverage']:.2f} / {figures['kept_precision'] or 0:.3f}",
+                f"{figures['answered_by_linear'] or 0:.2f}",
+                f"{row['seconds']:,.0f}",
+                "; ".join(map(_verdict, row["targets"])),
+            ]
+        )
+    columns = ["set", "task", "encoder", "rows", "linear", "transformer", "combined (to the better part)", "accuracy"]
+    columns += ["micro-F1", "calibration error", "kept / right of these", "by linear", "seconds", "target"]
+    yield "Trained on train, measured on dev (macro-F1 where nothing else is said)", columns, rows, 3
+    rows = []
+    for row in report["few"]:
+        numbers = []
+        for side in ("ours", "SetFit"):
+            found = [run[side]["macro_f1"] for run in row["runs"]]
+            spread = f" ± {stdev(found):.3f}" if len(found) > 1 else ""
+            numbers += [f"{mean(found):.3f}{spread}", f"{mean(run[side]['seconds'] for run in row['runs']):,.0f}"]
+        ways = ", ".join(sorted({run["regime"]["name"] for run in row["runs"]}))
+        rows.append([row["set"], row["encoder"], ways, str(row["per_label"]), *numbers])
+    if rows:
+        columns = ["set", "encoder", "way", "rows of a label", "macro-F1", "seconds", "SetFit macro-F1", "seconds"]
+        yield "Few labels, mean over seeds", columns, rows, 3
+
+
+def _verdict(target: Mapping[str, Any]) -> str:
+    value = target["reached"]
+    what = target["figure"].replace("_", " ") + (f" of {target['product']}" if "product" in target else "")
+    if value is None:
+        return f"{what} not measured"
+    return f"{what} {value:.3f} {'≥' if value >= target['least'] else '<'} {target['least']}"
+
+
+def markdown(report: Figures) -> str:
+    """The tables, and under them the commands of every row."""
+    parts = []
+    for title, columns, rows, names in tables(report):
+        lines = [columns, ["---"] * names + ["---:"] * (len(columns) - names), *rows]
+        parts.append(f"## {title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines))
+    commands = [command for row in report["sets"] for command in row["commands"]]
+    commands += [command for row in report["few"] for run in row["runs"] for command in run["commands"]]
+    parts.append("## Commands\n\n```\n" + "\n".join(dict.fromkeys(commands)) + "\n```")
+    return "\n\n".join(["# Quality", *parts]) + "\n"
