@@ -65,7 +65,7 @@ def measure(plan: Plan, data: Path, out: Path, *, threads: int | None, progress:
 
 def _full(labelled: LabelledSet, encoder: str, seed: int, data: Path, out: Path, threads: int | None) -> Figures:
     train, dev = (find(f"{labelled.folder}/{split}.jsonl.gz", [data]) for split in ("train", "dev"))
-    name = f"{labelled.folder}-{encoder}"
+    name = f"{labelled.folder}-{Path(encoder).name}"
     learn = train if labelled.rows is None else _sample(train, labelled.rows, out / f"{name}.train.jsonl.gz")
     model, figures = out / name, out / f"{name}.evaluate.json"
     settings = {"seed": seed, **labelled.settings, **({"threads": threads} if threads else {})}
@@ -117,7 +117,7 @@ def reached(target: Target, found: Mapping[str, Any]) -> float | None:
 
 def _few(case: FewLabels, size: int, seed: int, data: Path, out: Path, threads: int | None) -> Figures:
     train, dev = (find(f"{case.folder}/{split}.jsonl.gz", [data]) for split in ("train", "dev"))
-    name = f"{case.folder}-{case.encoder}-{size}-{seed}"
+    name = f"{case.folder}-{Path(case.encoder).name}-{size}-{seed}"
     learn = few_rows(train, case.task, size, seed, out / f"{name}.train.jsonl")
     model, figures, peer = out / name, out / f"{name}.evaluate.json", out / f"{name}.setfit.json"
     settings = {"seed": seed, **case.settings, **({"threads": threads} if threads else {})}
