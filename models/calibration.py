@@ -24,7 +24,9 @@ class TaskCalibration(BaseModel):
     """How one task is answered.
 
     ``weight`` of the transformer in the average of probabilities (0: linear alone); the average's
-    logits are divided by ``temperature`` (Guo et al. 2017). A multi task chooses every label of
+    logits are divided by ``temperature`` (Guo et al. 2017). A single task chooses the label of the highest
+    probability times its factor: ``factors``, in class order, are higher for rare labels, which the most probable
+    one would all but leave out (Menon et al. 2021); none means 1. A multi task chooses every label of
     probability ``threshold`` or more, and with ``at_least_one`` the best one if none reaches it.
     Below a bound of its confidence the answer is marked for a person. ``bounds`` holds one per
     language ("" for any) and label (:data:`NO_LABEL` where none is chosen); where there is none for
@@ -36,6 +38,7 @@ class TaskCalibration(BaseModel):
 
     weight: Share = 0.5
     temperature: Annotated[float, Field(gt=0)] = 1.0
+    factors: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()
     threshold: Share = 0.5
     at_least_one: bool = False
     abstain_below: Share = 0.0
@@ -48,10 +51,10 @@ class TaskCalibration(BaseModel):
         return mixed if self.temperature == 1 else probabilities_of(task, logits_of(task, mixed) / self.temperature)
 
     def choose(self, task: Task, probabilities: Array) -> list[list[int]]:
-        """Columns chosen for each row of (N, K), the most probable first."""
-        best = probabilities.argmax(axis=1)
+        """Columns chosen for each row of (N, K), of several the most probable first."""
         if task.kind == "single":
-            return [[int(column)] for column in best]
+            return [[int(column)] for column in self._weighted(probabilities).argmax(axis=1)]
+        best = probabilities.argmax(axis=1)
         chosen = []
         for row, first in zip(probabilities, best, strict=True):
             columns = [int(column) for column in np.argsort(-row) if row[column] >= self.threshold]
@@ -61,8 +64,12 @@ class TaskCalibration(BaseModel):
     def confidence(self, task: Task, probabilities: Array) -> Array:
         """How sure the answer to each row of (N, K) is, (N,): the probability of the first label chosen;
         where none is, that none applies."""
+        if task.kind == "single":
+            chosen = self._weighted(probabilities).argmax(axis=1)
+            found: Array = np.take_along_axis(probabilities, chosen[:, None], axis=1)[:, 0]
+            return found
         best: Array = probabilities.max(axis=1)
-        if task.kind == "single" or self.at_least_one:
+        if self.at_least_one:
             return best
         return np.where(best >= self.threshold, best, 1 - best)
 
@@ -82,16 +89,20 @@ class TaskCalibration(BaseModel):
             labels=tuple(task.keys[column] for column in columns),
             confidence=confidence,
             abstained=confidence < self.bound(task.keys[columns[0]] if columns else NO_LABEL, language)
-            or (task.kind == "single" and self._ahead(row) < self.gap),
+            or (task.kind == "single" and float(self.ahead(row[None, :])[0]) < self.gap),
             probabilities={key: round(float(value), 6) for key, value in zip(task.keys, row, strict=True)},
             score=None if score is None else round(score, 6),
         )
 
-    @staticmethod
-    def _ahead(row: Array) -> float:
-        """How far the first label is before the second."""
-        second, first = np.sort(row)[-2:]
-        return float(first - second)
+    def ahead(self, probabilities: Array) -> Array:
+        """How far the first label of each row of (N, K) is before the second, (N,), as they are chosen by."""
+        weighted = self._weighted(probabilities)
+        two = np.sort(weighted / weighted.sum(axis=1, keepdims=True), axis=1)[:, -2:]
+        gap: Array = two[:, 1] - two[:, 0]
+        return gap
+
+    def _weighted(self, probabilities: Array) -> Array:
+        return probabilities * np.asarray(self.factors, np.float32) if self.factors else probabilities
 
 
 #: Per task how it is answered.

@@ -162,7 +162,8 @@ class TaskPrediction(BaseModel):
     """The answer to one task.
 
     ``probabilities`` holds every label of the schema in class order, each in [0, 1]; they sum to
-    one for a single task. ``labels`` are the chosen ones, the most probable first. ``confidence``
+    one for a single task. ``labels`` are the chosen ones, the most probable first (to
+    a single task a rare one may be chosen before one that is a little more probable). ``confidence``
     is the probability of the first chosen label. ``abstained`` means that it is too low to act on
     and a person should look; ``labels`` then still holds what would have been said. ``score``
     in [-1, 1] is the expected place on the task's scale, where it has one.

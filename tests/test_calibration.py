@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy.special import softmax
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 from sklearn.preprocessing import MultiLabelBinarizer
 
@@ -14,6 +15,7 @@ from models.calibration import FILE, Settings, TaskCalibration, load, save
 from models.errors import ArtifactError
 from models.labels import Task
 from models.scores import logits_of, probabilities_of
+from training.calibrate import fit_task
 from training.metrics import calibration_error, majority_labels, quality
 
 LAW = settings(deadline=None, derandomize=True)
@@ -274,3 +276,54 @@ def test_majority_baseline_answers_what_is_most_frequent(of, counts, labels):
 def test_written_settings_are_plain_json(tmp_path):
     save(Settings.untuned(["a"]), tmp_path)
     assert json.loads((tmp_path / FILE).read_text(encoding="utf-8"))["combined"]["a"]["temperature"] == 1
+
+
+def test_a_rare_label_is_preferred_as_far_as_both_figures_gain():
+    chance = np.random.default_rng(0)
+    size = 3000
+    true = np.where(chance.random(size) < 0.06, 2, chance.integers(0, 2, size))
+    # what the rare label says for itself is drowned by how seldom it is
+    logits = chance.normal(size=(size, 3)) + 2.2 * np.eye(3)[true] + np.log([0.47, 0.47, 0.06])
+    probabilities = softmax(logits, axis=1).astype(np.float32)
+    truth = np.eye(3, dtype=np.float32)[true]
+    shares = truth.mean(axis=0)
+    half = size // 2
+    setting = fit_task(SCALE, truth[:half], probabilities[:half], None, shares, at_least_one=True, abstain_below=0.4)
+    assert setting.factors[2] == 1
+    assert setting.factors[0] < 0.7
+    plain = setting.model_copy(update={"factors": ()})
+
+    def figures(chosen):
+        said = [columns[0] for columns in chosen.choose(SCALE, chosen.combine(SCALE, probabilities[half:], None))]
+        return f1_score(true[half:], said, average="macro"), np.mean(said == true[half:])
+
+    assert figures(setting)[0] > figures(plain)[0] + 0.01
+    assert sum(figures(setting)) > sum(figures(plain))
+
+
+def test_labels_as_frequent_as_each_other_are_treated_alike():
+    chance = np.random.default_rng(1)
+    true = chance.integers(0, 3, 600)
+    truth = np.eye(3, dtype=np.float32)[true]
+    probabilities = softmax(chance.normal(size=(600, 3)) + 2 * truth, axis=1).astype(np.float32)
+    setting = fit_task(SCALE, truth, probabilities, None, np.full(3, 1 / 3), at_least_one=True, abstain_below=0.4)
+    assert setting.factors == (1, 1, 1)
+
+
+def test_the_confidence_is_the_probability_of_what_was_chosen():
+    setting = TaskCalibration(factors=(0.2, 0.2, 1))
+    row = np.array([[0.5, 0.2, 0.3]], np.float32)
+    answer = setting.answer(SCALE, row[0])
+    assert answer.labels == ("c",)
+    assert answer.confidence == pytest.approx(0.3)
+    assert setting.ahead(row) == pytest.approx([(0.3 - 0.1) / (0.3 + 0.1 + 0.04)])
+
+
+def test_the_better_part_weighs_more():
+    chance = np.random.default_rng(2)
+    true = chance.integers(0, 3, 900)
+    truth = np.eye(3, dtype=np.float32)[true]
+    good, poor = (softmax(chance.normal(size=(900, 3)) + by * truth, axis=1).astype(np.float32) for by in (3.0, 0.3))
+    options = {"at_least_one": True, "abstain_below": 0.4}
+    assert fit_task(SCALE, truth, poor, good, truth.mean(axis=0), **options).weight >= 0.8
+    assert fit_task(SCALE, truth, good, poor, truth.mean(axis=0), **options).weight <= 0.2

@@ -224,4 +224,4 @@ def test_serve_shows_samples_and_stops(linear_folder):
     assert done.returncode == 0, done.stderr
     for language in ("en", "it", "pl", "ro", "zh-Hans", "zh-Hant"):
         assert f" {language} " in done.stdout
-    assert "retention" in done.stdout
+    assert "triage" in done.stdout  # of so weak a model every answer goes to people

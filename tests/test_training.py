@@ -395,3 +395,20 @@ def test_a_training_that_diverges_stops_with_the_cause_and_leaves_nothing(bert, 
     with pytest.raises(TrainingError, match=message):
         run(data, tmp_path / "model", broken)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken", "data.jsonl"]
+
+
+@pytest.mark.parametrize("encoder", ["none", "bert"])
+def test_the_same_text_in_every_row_teaches_nothing_and_is_refused(encoder, request, tmp_path):
+    rows = [{"text": "the very same", "sentiment": "good" if n % 2 else "bad"} for n in range(20)]
+    chosen = encoder if encoder == "none" else str(request.getfixturevalue(encoder))
+    with pytest.raises(DataError, match=r"expected texts that differ, got the same in all 20 rows; say with --column"):
+        run(write_jsonl(tmp_path / "data.jsonl", rows), tmp_path / "model", encoder=chosen)
+    assert not (tmp_path / "model").exists()
+
+
+def test_two_hundred_labels_make_a_model_that_knows_them_all(tmp_path):
+    rows = [{"text": f"about subject{n} {word}", "category": f"label {n}"} for n in range(200) for word in ("a", "b")]
+    run(write_jsonl(tmp_path / "data.jsonl", rows), tmp_path / "model")
+    model = Classifier.load(tmp_path / "model")
+    assert len(model.schema.tasks["category"].labels) == 200
+    assert model.predict([FeedbackItem(text="about subject77 a")])[0].tasks["category"].labels == ("label 77",)

@@ -64,7 +64,7 @@ def fit_bounds(
     changes: dict[str, object] = {
         "abstain_below": bound(confidence, right, precision),
         "bounds": bounds,
-        "gap": _gap(probabilities, right) if task.kind == "single" else 0.0,
+        "gap": _gap(setting.ahead(probabilities), right) if task.kind == "single" else 0.0,
     }
     return setting.model_copy(update=changes)
 
@@ -86,10 +86,9 @@ def bound(confidence: Array, right: NDArray[np.bool_], precision: float) -> floa
     return float(confidence[order][good[-1]]) if len(good) else 1.0
 
 
-def _gap(probabilities: Array, right: NDArray[np.bool_]) -> float:
-    """The widest gap between the first two labels within which the first is hardly better than a coin."""
-    two = np.sort(probabilities, axis=1)[:, -2:]
-    ahead = two[:, 1] - two[:, 0]
+def _gap(ahead: Array, right: NDArray[np.bool_]) -> float:
+    """The widest gap between the first two labels, of which these are, within which the first is hardly better
+    than a coin."""
     for gap in _GAPS:
         near = ahead < gap
         if near.sum() >= _FEWEST_AMBIGUOUS and right[near].mean() <= _COIN:

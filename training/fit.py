@@ -1,15 +1,12 @@
 """Fitting the parts of a model to rows, and what they say of rows that they did not see."""
 
-import hashlib
 import shutil
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.calibration import Settings
 from models.classifier import Classifier, PartScores
@@ -18,13 +15,13 @@ from models.labels import LabelSchema
 from models.linear import LinearModel
 from models.progress import Advance, Progress, Silent
 from models.records import ModelName
-from models.text import fingerprint
 from training import datasets
 from training.calibrate import best_f1
 from training.config import TrainConfig
+from training.crossing import answers_to, folds_of, in_order, without
 from training.datasets import Dataset
-from training.evaluate import joined, score
-from training.gather import Gathered, Rows
+from training.evaluate import score
+from training.gather import Gathered
 from training.linear import fit_linear
 from training.regime import Name, candidates
 from training.scope import fit_centres
@@ -35,8 +32,6 @@ if TYPE_CHECKING:
 
 #: Where in the workspace a search keeps its trials and what is made of the best.
 _SEARCH = "search"
-#: Parts that rows are left out in, each in turn.
-FOLDS = 4
 
 
 @dataclass(frozen=True)
@@ -99,11 +94,11 @@ def _without_encoder(gathered: Gathered, config: TrainConfig, progress: Progress
     folds = folds_of(gathered.learn, gathered.schema)
     with progress.stage("leaving rows out in turn", len(folds), "parts") as advance:
         for held in folds:
-            dataset = _left(gathered.learn.dataset, held)
+            dataset = without(gathered.learn.dataset, held)
             linear = _linear(dataset, gathered.schema, config, Silent())
-            parts.append(_of(_classifier(gathered.schema, linear, None, dataset, config), gathered.learn, held))
+            parts.append(answers_to(_classifier(gathered.schema, linear, None, dataset, config), gathered.learn, held))
             advance(1)
-    return Fitted(classifier, _in_order(parts, folds), None, config, [])
+    return Fitted(classifier, in_order(parts, folds), None, config, [])
 
 
 def _full(
@@ -159,14 +154,14 @@ def _few(
         with progress.stage(f"training, {name}", texts, "texts") as advance:
             parts = []
             for held in folds:
-                dataset = _left(learn.dataset, held)
+                dataset = without(learn.dataset, held)
                 model = _transformer(name, dataset, schema, config, encoder, advance)
                 part = _classifier(schema, _linear(dataset, schema, config, Silent()), model, dataset, config)
-                parts.append(_of(part, learn, held))
+                parts.append(answers_to(part, learn, held))
             model = _transformer(name, learn.dataset, schema, config, encoder, advance)
             fitted[name] = _classifier(schema, linear, model, learn.dataset, config)
             said[name] = (
-                _in_order(parts, folds) if gathered.crossed else score(fitted[name], gathered.dev.items, Silent())
+                in_order(parts, folds) if gathered.crossed else score(fitted[name], gathered.dev.items, Silent())
             )
     tried = _quality(gathered, said)
     best = max(names, key=lambda name: tried.get(name, 0.0))
@@ -206,47 +201,6 @@ def _classifier(
     # the name is known when all is written: the version is a digest of that
     unnamed = ModelName(name="", version="")
     return Classifier(schema, linear, transformer, Settings.untuned(schema.tasks), unnamed, centres)
-
-
-def folds_of(learn: Rows, schema: LabelSchema) -> list[NDArray[np.intp]]:
-    """The rows in :data:`FOLDS` parts, those of the same labels dealt evenly, copies of a text in one."""
-    task = max(schema.tasks, key=lambda name: len(schema.tasks[name].labels))
-    copies: dict[str, list[int]] = defaultdict(list)
-    for row, item in enumerate(learn.items):
-        copies[fingerprint(item.text)].append(row)
-
-    def rank(text: str) -> tuple[bytes, str]:
-        return learn.dataset.targets[task][copies[text][0]].tobytes(), hashlib.sha256(text.encode()).hexdigest()
-
-    ranked = sorted(copies, key=rank)
-    dealt = [[row for text in ranked[fold::FOLDS] for row in copies[text]] for fold in range(FOLDS)]
-    return [np.array(rows) for rows in dealt if rows]
-
-
-def _left(dataset: Dataset, held: NDArray[np.intp]) -> Dataset:
-    """The rows but those held out."""
-    rows = np.setdiff1d(np.arange(len(dataset.texts)), held)
-    return Dataset([dataset.texts[row] for row in rows], {name: found[rows] for name, found in dataset.targets.items()})
-
-
-def _of(classifier: Classifier, learn: Rows, held: NDArray[np.intp]) -> PartScores:
-    items = learn.items
-    return score(classifier, [items[row] for row in held], Silent())
-
-
-def _in_order(parts: Sequence[PartScores], folds: Sequence[NDArray[np.intp]]) -> PartScores:
-    """What was said of the rows of each fold, in the order of the rows."""
-    order = np.argsort(np.concatenate(folds))
-    found = joined(parts)
-    return PartScores(
-        linear={name: scores[order] for name, scores in found.linear.items()},
-        transformer=None
-        if found.transformer is None
-        else {name: scores[order] for name, scores in found.transformer.items()},
-        truncated=[found.truncated[row] for row in order],
-        unknown=found.unknown[order],
-        distance=None if found.distance is None else found.distance[order],
-    )
 
 
 def _quality(gathered: Gathered, said: Mapping[str, PartScores]) -> dict[str, float]:

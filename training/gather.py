@@ -8,6 +8,7 @@ from models.errors import DataError
 from models.labels import LabelSchema
 from models.progress import Progress
 from models.records import LabeledItem
+from models.text import fingerprint
 from training import datasets
 from training.checks.check import check_rows, forbid
 from training.checks.finding import Finding
@@ -85,6 +86,11 @@ def gather(
     # from dev as well: a rare label that only dev has is no reason to stop
     schema = schema or datasets.derive(row.item for row in (*inside, *known))
     whole = Rows(inside, datasets.build([row.item for row in inside], schema))
+    if len(inside) > 1 and len({fingerprint(row.item.text) for row in inside}) == 1:
+        raise DataError(
+            f"{data}: expected texts that differ, got the same in all {len(inside)} rows; "
+            "say with --column text=NAME which column is the text"
+        )
     of_label = rows_per_label(whole.dataset, schema)
     crossed = dev is None and config.regime != "full" and of_label < FEW
     if crossed:

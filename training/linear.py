@@ -1,5 +1,7 @@
 """Fitting the linear part: logistic regression per task over n-gram features."""
 
+import warnings
+
 import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
@@ -52,7 +54,10 @@ def fit_head(task: Task, rows: csr_matrix | Array, targets: Array, strength: flo
     A label that no row has becomes one that is never chosen.
     """
     fit = _fit_single if task.kind == "single" else _fit_multi
-    return fit(rows, targets, strength, seed)
+    with warnings.catch_warnings():
+        # with few rows of many labels that is so, and labels they are
+        warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)
+        return fit(rows, targets, strength, seed)
 
 
 def _fit_single(rows: csr_matrix | Array, targets: Array, strength: float, seed: int) -> Head:

@@ -37,12 +37,14 @@ def tune(
         rows = dev_set.labelled(name)
         truth, spoken = dev_set.targets[name][rows], [languages[row] for row in rows]
         learnt = train_set.targets[name][train_set.labelled(name)]
-        at_least_one = bool(learnt.any(axis=1).all())
+        at_least_one, shares = bool(learnt.any(axis=1).all()), learnt.mean(axis=0)
         linear = parts.linear[name][rows]
         transformer = None if parts.transformer is None else parts.transformer[name][rows]
         calibrated: dict[str, Array] = {}
         for part, (one, other) in _sides(linear, transformer).items():
-            setting = fit_task(task, truth, one, other, at_least_one=at_least_one, abstain_below=config.abstain_below)
+            setting = fit_task(
+                task, truth, one, other, shares, at_least_one=at_least_one, abstain_below=config.abstain_below
+            )
             calibrated[part] = setting.combine(task, one, other)
             settings[part][name] = fit_bounds(task, truth, calibrated[part], spoken, setting, config.precision)
         if transformer is not None:
