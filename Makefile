@@ -12,7 +12,7 @@ PORT ?= 3000
 # further options for `feedback train` in the demo, e.g. TRAIN='--encoder none'
 TRAIN ?=
 
-.PHONY: help install demo bench-quality test lint clean
+.PHONY: help install demo bench-quality test coverage lint clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -48,9 +48,14 @@ lint: .venv/installed-test  ## linters, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-test: lint  ## all of lint, and the tests with coverage
 # in the order of their names: the longest files, which have few tests, would else come last and leave a core idle
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report term:skip-covered
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test: lint  ## all of lint, and the tests
+	@$(PYTEST)
+
+coverage: .venv/installed-test  ## the tests, and which lines they run; takes half as long again
+	@$(PYTEST) --cov --cov-report term:skip-covered
 
 clean:  ## remove environment, models and caches
 	rm -rf .venv artifacts .mypy_cache .ruff_cache .hypothesis .coverage*
