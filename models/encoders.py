@@ -81,6 +81,11 @@ def resolve_encoder(name: str, *, download: bool = False) -> Path:
     raise EncoderNotFoundError(_not_found(name, download))
 
 
+def weights_of(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file of weights of the encoder in ``folder``, by its name."""
+    return {file.name: sha256(file) for file in sorted(folder.glob("*.safetensors"))}
+
+
 def _usable(folder: Path) -> Path:
     if not (folder / "config.json").is_file():
         raise EncoderNotFoundError(

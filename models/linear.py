@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,9 +82,10 @@ class _Grams:
         unknown = np.zeros(len(texts), np.float32)
         for row, text in enumerate(texts):
             grams = self._split(text)
-            found = Counter(map(self.columns.get, grams))
+            # None stands for all that has no column
+            found: Counter[Any] = Counter(map(self.columns.get, grams))
             unknown[row] = found.pop(None, 0) / max(1, len(grams))
-            columns.extend(found)  # type: ignore[arg-type] # None was taken out
+            columns.extend(found)
             counts.extend(found.values())
             ends.append(len(columns))
         values = (np.log(np.asarray(counts, np.float32)) + 1) * self.idf[columns]

@@ -53,7 +53,8 @@ class Network(nn.Module):
         self.unit_vectors = unit_vectors
         self.encoder = encoder
         self.dropout = nn.Dropout(dropout)
-        self.width = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        config: Any = encoder.config
+        self.width = int(config.hidden_size)
         self._tasks = tuple(schema.tasks.values())
         self.heads = nn.ModuleList(nn.Linear(self.width, len(task.labels)) for task in self._tasks)
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import subprocess
 from collections import Counter
 
 import pytest
@@ -11,7 +12,8 @@ from models.errors import ConfigError, DataError, FeedbackError
 from models.progress import Silent
 from training.bench.commands import PLAN
 from training.bench.plan import Plan, Target, load_plan
-from training.bench.quality import few_rows, markdown, measure, reached, tables
+from training.bench.quality import few_rows, measure, reached
+from training.bench.tables import markdown, tables
 
 
 def write_set(folder, rows):
@@ -139,4 +141,6 @@ def test_a_target_may_be_for_a_product_or_for_the_scope():
 
 
 def test_make_takes_the_folder():
-    assert "feedback bench quality --data $(DATA)" in (ROOT / "Makefile").read_text()
+    command = ["make", "-n", "-o", ".venv/installed-test", "bench-quality", "DATA=some/folder"]
+    planned = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert planned.strip().endswith("feedback bench quality --data some/folder")

@@ -97,17 +97,18 @@ def test_folds_share_every_label_out_and_keep_copies_together():
     copies = [{"text": f"{row['text']}!!", "category": row["category"]} for row in ROWS[:6]]
     learn, schema = gathered_rows([*ROWS, *copies])
     folds = folds_of(learn, schema)
-    assert sorted(row for held in folds for row in held) == list(range(len(learn.rows)))
+    assert sorted(row for fold in folds for row in fold.held) == list(range(len(learn.rows)))
     assert len(folds) == FOLDS
-    for held in folds:
-        assert set(Counter(learn.items[row].category for row in held)) == set(TEXTS)
-    where = {row: number for number, held in enumerate(folds) for row in held}
+    for fold in folds:
+        assert set(Counter(learn.items[row].category for row in fold.held)) == set(TEXTS)
+        assert not set(fold.rest.texts) & {learn.dataset.texts[row] for row in fold.held}
+    where = {row: number for number, fold in enumerate(folds) for row in fold.held}
     assert all(where[number] == where[len(ROWS) + number] for number in range(6))
 
 
 def test_fewer_rows_than_folds_are_dealt_one_by_one():
     learn, schema = gathered_rows(ROWS[:1] + ROWS[-2:])
-    assert sorted(len(held) for held in folds_of(learn, schema)) == [1, 1, 1]
+    assert sorted(len(fold.held) for fold in folds_of(learn, schema)) == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -116,6 +117,7 @@ def test_fewer_rows_than_folds_are_dealt_one_by_one():
 def test_the_number_of_rows_of_a_label_decides(rows, names):
     assert candidates(rows, TrainConfig())[0] == names
     assert candidates(rows, TrainConfig(regime="full"))[0] == ("full",)
+    assert candidates(rows, TrainConfig(), search=True)[0] == ("full",)
 
 
 def test_rows_of_a_label_are_those_in_the_middle_of_the_poorest_task():

@@ -88,12 +88,7 @@ def load_settings(kind: type[Settings], file: Path | None, settings: Sequence[st
     """
     values: dict[str, Any] = {}
     if file is not None:
-        try:
-            values.update(tomllib.loads(file.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise ConfigError(f"{file}: no such file") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"{file}: not a readable TOML file: {error}") from None
+        values.update(_toml(file))
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
@@ -103,6 +98,23 @@ def load_settings(kind: type[Settings], file: Path | None, settings: Sequence[st
         values[key] = [part.strip() for part in value.split(",") if part.strip()] if several else value
     values.update({key: value for key, value in given.items() if value is not None})
     return _validated(kind, values)
+
+
+def load_file(kind: type[Settings], file: Path, what: str) -> Settings:
+    """What a TOML file holds, which is called ``what``; ConfigError with every fault at once."""
+    try:
+        return kind.model_validate(_toml(file))
+    except ValidationError as error:
+        raise ConfigError(f"{file}: faulty {what}{as_list(describe(error))}") from None
+
+
+def _toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{file}: no such file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{file}: not a readable TOML file: {error}") from None
 
 
 def _validated(kind: type[Settings], values: Mapping[str, Any]) -> Settings:

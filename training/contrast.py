@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import set_seed
+from transformers import get_linear_schedule_with_warmup, set_seed
 
 from models.encoding import has_fast_bf16, prepare_for_training
 from models.errors import TrainingError
@@ -32,6 +32,7 @@ _BATCH, _TOGETHER = 64, 2
 _TEMPERATURE = 0.05
 #: Inverse of the regularisation of the heads; vectors are of unit length.
 _STRENGTH = 100.0
+#: Share of the steps in which the rate rises; then it falls to nothing.
 _WARMUP = 0.1
 
 
@@ -75,7 +76,7 @@ def contrasted(
     optimizer = torch.optim.AdamW(
         network.encoder.parameters(), lr=config.contrast_rate, weight_decay=config.weight_decay, fused=True
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share_of_rate(step, len(batches)))
+    schedule = get_linear_schedule_with_warmup(optimizer, round(_WARMUP * len(batches)), len(batches))
     for rows in batches:
         inputs = {name: tensor.to(device) for name, tensor in model.pad([ids[row] for row in rows]).items()}
         with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16 and has_fast_bf16()):
@@ -89,7 +90,7 @@ def contrasted(
                 f"{config.contrast_rate:g}, or bf16=false"
             )
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         optimizer.step()
         schedule.step()
         advance(len(rows))
@@ -157,11 +158,6 @@ def _groups(train: Dataset, schema: LabelSchema) -> list[list[int]]:
 
 def _steps(rows: int, config: TrainConfig) -> int:
     return max(1, round(config.contrast_epochs_for(rows) * rows / min(_BATCH, rows)))
-
-
-def _share_of_rate(step: int, steps: int) -> float:
-    """The rate rises over the first tenth, then falls to nothing."""
-    return min(1.0, (step + 1) / (_WARMUP * steps + 1)) * (1 - step / steps)
 
 
 def _fit_heads(model: TransformerModel, train: Dataset, seed: int) -> None:

@@ -2,7 +2,8 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,16 @@ from training.gather import Rows
 FOLDS = 4
 
 
-def folds_of(learn: Rows, schema: LabelSchema) -> list[NDArray[np.intp]]:
-    """The rows in :data:`FOLDS` parts, those of the same labels dealt evenly, copies of a text in one."""
+@dataclass(frozen=True)
+class Fold:
+    """Rows that are left out, and the ``rest``, which is learned from meanwhile."""
+
+    held: NDArray[np.intp]
+    rest: Dataset
+
+
+def folds_of(learn: Rows, schema: LabelSchema) -> list[Fold]:
+    """At most :data:`FOLDS` parts of the rows, those of the same labels dealt evenly, copies of a text in one."""
     task = max(schema.tasks, key=lambda name: len(schema.tasks[name].labels))
     copies: dict[str, list[int]] = defaultdict(list)
     for row, item in enumerate(learn.items):
@@ -31,31 +40,29 @@ def folds_of(learn: Rows, schema: LabelSchema) -> list[NDArray[np.intp]]:
 
     ranked = sorted(copies, key=rank)
     dealt = [[row for text in ranked[fold::FOLDS] for row in copies[text]] for fold in range(FOLDS)]
-    return [np.array(rows) for rows in dealt if rows]
+    parts = [np.array(rows) for rows in dealt if rows]
+    return [Fold(held, _without(learn.dataset, held)) for held in parts]
 
 
-def without(dataset: Dataset, held: NDArray[np.intp]) -> Dataset:
-    """The rows but those held out."""
-    rows = np.setdiff1d(np.arange(len(dataset.texts)), held)
-    return Dataset([dataset.texts[row] for row in rows], {name: found[rows] for name, found in dataset.targets.items()})
+def answered_in_turn(learn: Rows, folds: Sequence[Fold], models: Iterable[Classifier]) -> PartScores:
+    """What is said of every row, in the order of the rows, by the model that learned from the rest of its fold.
 
-
-def answers_to(classifier: Classifier, learn: Rows, held: NDArray[np.intp]) -> PartScores:
-    """What a model says of the rows held out."""
+    ``models`` has one for each fold; they are taken one by one, so that no two need be in memory.
+    """
     items = learn.items
-    return score(classifier, [items[row] for row in held], Silent())
-
-
-def in_order(parts: Sequence[PartScores], folds: Sequence[NDArray[np.intp]]) -> PartScores:
-    """What was said of the rows of each fold, in the order of the rows."""
-    order = np.argsort(np.concatenate(folds))
-    found = joined(parts)
+    pairs = zip(folds, models, strict=True)
+    found = joined([score(model, [items[row] for row in fold.held], Silent()) for fold, model in pairs])
+    order = np.argsort(np.concatenate([fold.held for fold in folds]))
+    transformer, distance = found.transformer, found.distance
     return PartScores(
         linear={name: scores[order] for name, scores in found.linear.items()},
-        transformer=None
-        if found.transformer is None
-        else {name: scores[order] for name, scores in found.transformer.items()},
+        transformer=None if transformer is None else {name: scores[order] for name, scores in transformer.items()},
         truncated=[found.truncated[row] for row in order],
         unknown=found.unknown[order],
-        distance=None if found.distance is None else found.distance[order],
+        distance=None if distance is None else distance[order],
     )
+
+
+def _without(dataset: Dataset, held: NDArray[np.intp]) -> Dataset:
+    rows = np.setdiff1d(np.arange(len(dataset.texts)), held)
+    return Dataset([dataset.texts[row] for row in rows], {name: found[rows] for name, found in dataset.targets.items()})

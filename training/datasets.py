@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,6 +137,20 @@ def split(rows: Sequence[Row], dev_share: float) -> tuple[list[Row], list[Row]]:
         share = int.from_bytes(digest[:8], "big") / 2**64
         (dev if share < dev_share else train).append(row)
     return (train, dev) if train else (dev, [])
+
+
+def ranked(items: Iterable[LabeledItem], seed: int | None = None) -> list[LabeledItem]:
+    """Items in the order of a hash of their text, whatever theirs was; another one for each seed."""
+    salt = "" if seed is None else f"{seed} "
+    return sorted(items, key=lambda item: hashlib.sha256(f"{salt}{item.text}".encode()).digest())
+
+
+def of_each(items: Iterable[LabeledItem], task: str, size: int) -> list[LabeledItem]:
+    """The first ``size`` items of each combination of labels for ``task``."""
+    groups: dict[tuple[str, ...], list[LabeledItem]] = defaultdict(list)
+    for item in items:
+        groups[item.labels(task) or ()].append(item)
+    return [item for _, group in sorted(groups.items()) for item in group[:size]]
 
 
 def data_fingerprint(items: Sequence[LabeledItem], schema: LabelSchema) -> str:

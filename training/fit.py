@@ -1,7 +1,7 @@
 """Fitting the parts of a model to rows, and what they say of rows that they did not see."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ import numpy as np
 
 from models.calibration import Settings
 from models.classifier import Classifier, PartScores
-from models.files import sha256
+from models.encoders import weights_of
 from models.labels import LabelSchema
 from models.linear import LinearModel
 from models.progress import Advance, Progress, Silent
@@ -18,12 +18,12 @@ from models.records import ModelName
 from training import datasets
 from training.calibrate import best_f1
 from training.config import TrainConfig
-from training.crossing import answers_to, folds_of, in_order, without
+from training.crossing import answered_in_turn, folds_of
 from training.datasets import Dataset
 from training.evaluate import score
 from training.gather import Gathered
 from training.linear import fit_linear
-from training.regime import Name, candidates
+from training.regime import Name, Regime
 from training.scope import fit_centres
 
 if TYPE_CHECKING:
@@ -32,15 +32,6 @@ if TYPE_CHECKING:
 
 #: Where in the workspace a search keeps its trials and what is made of the best.
 _SEARCH = "search"
-
-
-@dataclass(frozen=True)
-class Regime:
-    """How the encoder was trained, why, and the mean macro-F1 of each way that was tried."""
-
-    name: Name
-    why: str
-    tried: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -77,28 +68,24 @@ def fit(
     from models.threads import use_threads
 
     use_threads(config.threads)
-    names, why = candidates(gathered.rows_per_label, config)
-    if trials is not None:
-        names, why = ("full",), "a search tunes the training of the whole"
-    if names == ("full",):
-        return _full(gathered, config, encoder, out, trials, why, progress)
-    return _few(gathered, config, encoder, names, why, progress)
+    if gathered.ways == ("full",):
+        return _full(gathered, config, encoder, out, trials, progress)
+    return _few(gathered, config, encoder, progress)
 
 
 def _without_encoder(gathered: Gathered, config: TrainConfig, progress: Progress) -> Fitted:
-    linear = _linear(gathered.learn.dataset, gathered.schema, config, progress)
-    classifier = _classifier(gathered.schema, linear, None, gathered.learn.dataset, config)
+    schema, learn = gathered.schema, gathered.learn
+
+    def fitted(dataset: Dataset, progress: Progress) -> Classifier:
+        return _classifier(schema, _linear(dataset, schema, config, progress), None, dataset, config)
+
+    classifier = fitted(learn.dataset, progress)
     if not gathered.crossed:
         return Fitted(classifier, score(classifier, gathered.dev.items, progress), None, config, [])
-    parts = []
-    folds = folds_of(gathered.learn, gathered.schema)
-    with progress.stage("leaving rows out in turn", len(folds), "parts") as advance:
-        for held in folds:
-            dataset = without(gathered.learn.dataset, held)
-            linear = _linear(dataset, gathered.schema, config, Silent())
-            parts.append(answers_to(_classifier(gathered.schema, linear, None, dataset, config), gathered.learn, held))
-            advance(1)
-    return Fitted(classifier, in_order(parts, folds), None, config, [])
+    folds = folds_of(learn, schema)
+    with progress.stage("leaving rows out in turn"):
+        parts = answered_in_turn(learn, folds, (fitted(fold.rest, Silent()) for fold in folds))
+    return Fitted(classifier, parts, None, config, [])
 
 
 def _full(
@@ -107,7 +94,6 @@ def _full(
     encoder: Path,
     out: Path,
     trials: int | None,
-    why: str,
     progress: Progress,
 ) -> Fitted:
     from training.finetune import finetune
@@ -134,38 +120,38 @@ def _full(
             raise
     classifier = _classifier(schema, linear, transformer, train_set, config)
     parts = score(classifier, gathered.dev.items, progress)
-    return Fitted(classifier, parts, Regime("full", why, _quality(gathered, {"full": parts})), config, found)
+    return Fitted(classifier, parts, Regime("full", gathered.why, _quality(gathered, {"full": parts})), config, found)
 
 
-def _few(
-    gathered: Gathered, config: TrainConfig, encoder: Path, names: Sequence[Name], why: str, progress: Progress
-) -> Fitted:
+def _few(gathered: Gathered, config: TrainConfig, encoder: Path, progress: Progress) -> Fitted:
     """The way that is best on rows left out: on dev, or where there is none, each row in its turn."""
     from training.contrast import texts_seen
 
     schema, learn = gathered.schema, gathered.learn
-    linear = _linear(learn.dataset, schema, config, progress)
+    whole = _linear(learn.dataset, schema, config, progress)
+    folds = folds_of(learn, schema) if gathered.crossed else []
+    linears = [_linear(fold.rest, schema, config, Silent()) for fold in folds]
+    sizes = [len(dataset.texts) for dataset in (*(fold.rest for fold in folds), learn.dataset)]
+
+    def trained(name: Name, dataset: Dataset, linear: LinearModel, advance: Advance) -> Classifier:
+        model = _transformer(name, dataset, schema, config, encoder, advance)
+        return _classifier(schema, linear, model, dataset, config)
+
     said: dict[str, PartScores] = {}
     fitted: dict[str, Classifier] = {}
-    folds = folds_of(learn, schema) if gathered.crossed else []
-    sizes = [len(learn.rows) - len(held) for held in folds]
-    for name in names:
-        texts = sum(texts_seen(size, config) for size in (*sizes, len(learn.rows))) if name == "contrastive" else None
+    for name in gathered.ways:
+        texts = sum(texts_seen(size, config) for size in sizes) if name == "contrastive" else None
         with progress.stage(f"training, {name}", texts, "texts") as advance:
-            parts = []
-            for held in folds:
-                dataset = without(learn.dataset, held)
-                model = _transformer(name, dataset, schema, config, encoder, advance)
-                part = _classifier(schema, _linear(dataset, schema, config, Silent()), model, dataset, config)
-                parts.append(answers_to(part, learn, held))
-            model = _transformer(name, learn.dataset, schema, config, encoder, advance)
-            fitted[name] = _classifier(schema, linear, model, learn.dataset, config)
-            said[name] = (
-                in_order(parts, folds) if gathered.crossed else score(fitted[name], gathered.dev.items, Silent())
-            )
+            fitted[name] = trained(name, learn.dataset, whole, advance)
+            if gathered.crossed:
+                pairs = zip(folds, linears, strict=True)
+                models = (trained(name, fold.rest, linear, advance) for fold, linear in pairs)
+                said[name] = answered_in_turn(learn, folds, models)
+            else:
+                said[name] = score(fitted[name], gathered.dev.items, Silent())
     tried = _quality(gathered, said)
-    best = max(names, key=lambda name: tried.get(name, 0.0))
-    return Fitted(fitted[best], said[best], Regime(best, why, tried), config, [])
+    best = max(gathered.ways, key=lambda name: tried.get(name, 0.0))
+    return Fitted(fitted[best], said[best], Regime(best, gathered.why, tried), config, [])
 
 
 def _transformer(
@@ -229,7 +215,7 @@ def _recipe(
         "train": datasets.digest(train_set),
         "dev": datasets.digest(dev_set),
         "schema": schema.digest,
-        "encoder": {file.name: sha256(file) for file in sorted(encoder.glob("*.safetensors"))},
+        "encoder": weights_of(encoder),
         "settings": config.model_dump(mode="json", exclude={"threads"}),
     }
 

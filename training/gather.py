@@ -14,7 +14,7 @@ from training.checks.check import check_rows, forbid
 from training.checks.finding import Finding
 from training.config import TrainConfig
 from training.datasets import Dataset, Row
-from training.regime import FEW, rows_per_label
+from training.regime import FEW, Name, candidates, rows_per_label
 from training.scope import is_out_of_scope
 
 #: Rows whose labels a training run has judged; `feedback data check` looks at more.
@@ -39,16 +39,17 @@ class Gathered:
     """What a run has to go by.
 
     ``learn`` is what it learns from, ``dev`` what it is tuned and measured by. With ``crossed`` these are the same
-    rows, each to be answered by a model that did not see it. ``rows_per_label`` is of both together. ``outside``
-    are rows that a label says are out of scope. ``findings`` are those of the checks, ``notes`` what a person
-    should read.
+    rows, each to be answered by a model that did not see it. ``ways`` are those to train an encoder that are worth
+    trying on them, and ``why``. ``outside`` are rows that a label says are out of scope. ``findings`` are those
+    of the checks, ``notes`` what a person should read.
     """
 
     schema: LabelSchema
     learn: Rows
     dev: Rows
     crossed: bool
-    rows_per_label: int
+    ways: tuple[Name, ...]
+    why: str
     outside: list[Row]
     findings: list[Finding]
     notes: list[str]
@@ -64,6 +65,7 @@ def gather(
     columns: Mapping[str, str] | None,
     strict: Set[str],
     encoder: Path | None,
+    search: bool,
     progress: Progress,
 ) -> Gathered:
     """Read, check and divide the rows; see :func:`training.train.train` for the arguments.
@@ -79,8 +81,10 @@ def gather(
     if dev is not None:
         given = datasets.read_rows(dev, out.with_name(f"{out.name}.dev-rejects.jsonl"), columns, notes, progress)
     tasks = datasets.DERIVED_TASKS if schema is None else tuple(schema.tasks)
-    beyond = {id(row) for row in (*rows, *given) if is_out_of_scope(row.item, tasks, config.out_of_scope)}
-    inside, known = ([row for row in some if id(row) not in beyond] for some in (rows, given))
+    outside = [row for row in (*rows, *given) if is_out_of_scope(row.item, tasks, config.out_of_scope)]
+    inside, known = (
+        [row for row in some if not is_out_of_scope(row.item, tasks, config.out_of_scope)] for some in (rows, given)
+    )
     if not inside:
         raise DataError(f"{data}: expected rows in scope, got {len(rows)} that are labelled out of scope")
     # from dev as well: a rare label that only dev has is no reason to stop
@@ -92,7 +96,8 @@ def gather(
             "say with --column text=NAME which column is the text"
         )
     of_label = rows_per_label(whole.dataset, schema)
-    crossed = dev is None and config.regime != "full" and of_label < FEW
+    ways, why = candidates(of_label, config, search=search)
+    crossed = dev is None and "full" not in ways and of_label < FEW
     if crossed:
         learn, held = whole, whole
     elif dev is None:
@@ -122,5 +127,4 @@ def gather(
     )
     forbid(findings, strict)
     notes += [f"{found.check}: {found.message}" for found in findings]
-    outside = [row for row in (*rows, *given) if id(row) in beyond]
-    return Gathered(schema, learn, held, crossed, of_label, outside, findings, notes)
+    return Gathered(schema, learn, held, crossed, ways, why, outside, findings, notes)

@@ -1,5 +1,7 @@
 """How the encoder is trained, chosen from the data: as it is, by contrast, or as a whole."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -14,18 +16,31 @@ Name = Literal["frozen", "contrastive", "full"]
 FEW = 32
 
 
+@dataclass(frozen=True)
+class Regime:
+    """How the encoder was trained, why, and the mean macro-F1 of each way that was tried."""
+
+    name: Name
+    why: str
+    tried: Mapping[str, float]
+
+
 def rows_per_label(dataset: Dataset, schema: LabelSchema) -> int:
     """How many rows a label has, in the middle of those that occur, in the task where that is the fewest."""
     counts = [np.nansum(dataset.targets[name], axis=0) for name in schema.tasks]
     return int(min(np.median(found[found > 0]) for found in counts if (found > 0).any()))
 
 
-def candidates(rows: int, config: TrainConfig) -> tuple[tuple[Name, ...], str]:
+def candidates(rows: int, config: TrainConfig, *, search: bool = False) -> tuple[tuple[Name, ...], str]:
     """The ways to train that are worth trying with so many rows of a label, the simplest first, and why.
 
-    With few labels a fine-tuning of the whole forgets more than it learns: an encoder that only draws texts of a
-    label together, or even one left as it is, does better then, and dev says which.
+    Args:
+        rows: of a label, as :func:`rows_per_label` counts.
+        config: ``regime`` counts.
+        search: whether settings are searched, which are those of training the whole.
     """
+    if search:
+        return ("full",), "a search tunes the training of the whole"
     if config.regime != "auto":
         return (config.regime,), "as set"
     if rows >= FEW:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 FEWEST_ROWS = 50
 #: And texts in a language in that language.
 FEWEST_OF_LANGUAGE = 100
-#: Training texts whose vectors are looked at; of 15,000 in 150 classes, more told nothing more.
+#: Training texts whose vectors are looked at: enough for a covariance in a few hundred dimensions.
 _MOST_ROWS = 4_000
-#: A point for so many texts, at most 64: with a class of its own for each point it was not better.
+#: A point for so many texts, at most so many points: they need not be the labels, of which there may be several tasks.
 _TEXTS_PER_POINT, _MOST_POINTS = 8, 64
 #: Shares of texts in scope that could be taken for out of scope.
 _SHARES = (0.01, 0.02, 0.05, 0.1, 0.2)

@@ -71,7 +71,6 @@ def train(
     """
     if search is not None:
         _check_search(search, config)
-        config = config.model_copy(update={"regime": "full"})
     out = out.absolute()
     artifact.check_target(out, overwrite=overwrite)
     encoder = None if config.encoder == NO_ENCODER else resolve_encoder(config.encoder, download=download)
@@ -85,6 +84,7 @@ def train(
         columns=columns,
         strict=strict,
         encoder=encoder,
+        search=search is not None,
         progress=progress,
     )
     if search is not None and not gathered.dev.rows:

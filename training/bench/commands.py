@@ -22,9 +22,10 @@ def _bench() -> None:
 @bench.command("quality")
 def quality(
     data: Annotated[Path, typer.Option(metavar="DIR", help="The folder with the sets; they are not shipped.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="For models and figures, kept from run to run.")] = Path(
-        "artifacts/bench"
-    ),
+    out: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="For models and figures, kept from run to run; take a new one for new code."),
+    ] = Path("artifacts/bench"),
     plan: Annotated[Path, typer.Option(metavar="FILE", help="What is measured.")] = PLAN,
     threads: Annotated[int | None, typer.Option(min=1, help="Compute threads; else the free cores.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
@@ -34,7 +35,8 @@ def quality(
     Needs the extra `peers`. Stopped, the same command goes on after the last model that was measured.
     """
     from training.bench.plan import load_plan
-    from training.bench.quality import markdown, measure, tables
+    from training.bench.quality import measure
+    from training.bench.tables import markdown, tables
 
     report = measure(load_plan(plan), data, out, threads=threads, progress=terminal.Terminal())
     write_json(out / "quality.json", report)

@@ -14,8 +14,9 @@ from models.readers import read_items
 from models.records import LabeledItem
 from models.rejects import Reject
 from models.text import normalise
-from training.encoder.peers import setfit_answerer
+from models.threads import use_threads
 from training.metrics import quality
+from training.peers import setfit_answerer
 
 
 def main() -> None:
@@ -27,8 +28,6 @@ def main() -> None:
     parser.add_argument("--max-length", type=int, default=128)
     parser.add_argument("--threads", type=int)
     given = parser.parse_args()
-    from models.threads import use_threads
-
     use_threads(given.threads)
     learn, test = (_labelled(file, given.task) for file in (given.data, given.test))
     encoder = resolve_encoder(given.encoder)

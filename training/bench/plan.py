@@ -1,13 +1,11 @@
 """What the benchmark of quality measures, as a TOML file says."""
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from models.errors import ConfigError, as_list
-from models.validation import describe
+from training.config import load_file
 
 Setting = str | int | float
 
@@ -69,11 +67,4 @@ class Plan(BaseModel):
 
 def load_plan(file: Path) -> Plan:
     """The plan in ``file``; ConfigError with every fault at once."""
-    try:
-        return Plan.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise ConfigError(f"{file}: no such file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{file}: not a readable TOML file: {error}") from None
-    except ValidationError as error:
-        raise ConfigError(f"{file}: faulty plan{as_list(describe(error))}") from None
+    return load_file(Plan, file, "plan")

@@ -10,18 +10,19 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
-from models.encoders import resolve_encoder
-from models.errors import FeedbackError
+from models.encoders import resolve_encoder, weights_of
+from models.errors import ConfigError, FeedbackError
 from models.files import atomic_write, sha256, write_json
 from models.progress import Progress
 from models.readers import read_items
 from models.records import LabeledItem
 from models.rejects import Reject
 from training.bench.plan import FewLabels, LabelledSet, Plan, Target
+from training.datasets import of_each, ranked
 from training.encoder.suite import find
+from training.peers import has_setfit
 
 Figures = dict[str, Any]
 
@@ -30,7 +31,9 @@ _MISTAKEN = 0.05
 
 
 def measure(plan: Plan, data: Path, out: Path, *, threads: int | None, progress: Progress) -> Figures:
-    """Every row of the plan, those of an earlier run again only if plan, data, encoder or version changed.
+    """Every row of the plan; one of an earlier run is measured again only if its set, encoder or settings changed.
+
+    It is not known whether the code changed since: a table of one version has a folder of its own.
 
     Returns ``sets``: rows with ``set``, ``encoder``, ``task``, ``figures`` (of the whole model, and of its parts
     under ``parts``), ``seconds`` of the training, ``rows`` it learned from and was measured on, ``targets`` with
@@ -39,8 +42,11 @@ def measure(plan: Plan, data: Path, out: Path, *, threads: int | None, progress:
 
     Raises:
         DataError: a set is not in the folder ``data``.
+        ConfigError: SetFit is wanted for comparison and not installed.
         FeedbackError: a training or measuring failed; its own message stands above.
     """
+    if plan.few and not has_setfit():
+        raise ConfigError("few labels: expected SetFit for comparison, got none; install the extra peers")
     out.mkdir(parents=True, exist_ok=True)
     runs = [(found, encoder) for found in plan.sets for encoder in found.encoders]
     few = [(found, size, seed) for found in plan.few for size in found.per_label for seed in plan.few_seeds]
@@ -66,13 +72,13 @@ def measure(plan: Plan, data: Path, out: Path, *, threads: int | None, progress:
 def _full(labelled: LabelledSet, encoder: str, seed: int, data: Path, out: Path, threads: int | None) -> Figures:
     train, dev = (find(f"{labelled.folder}/{split}.jsonl.gz", [data]) for split in ("train", "dev"))
     name = f"{labelled.folder}-{Path(encoder).name}"
-    learn = train if labelled.rows is None else _sample(train, labelled.rows, out / f"{name}.train.jsonl.gz")
+    learn = (
+        train
+        if labelled.rows is None
+        else _write(ranked(_items(train))[: labelled.rows], out / f"{name}.train.jsonl.gz")
+    )
     model, figures = out / name, out / f"{name}.evaluate.json"
-    settings = {"seed": seed, **labelled.settings, **({"threads": threads} if threads else {})}
-    commands = [
-        _train(learn, encoder, settings, model),
-        ["evaluate", "--model", str(model), "--data", str(dev), "--json", str(figures)],
-    ]
+    commands = _commands(learn, dev, encoder, {"seed": seed, **labelled.settings}, threads, model, figures)
 
     def run() -> Figures:
         seconds = _feedback(commands[0])
@@ -88,7 +94,9 @@ def _full(labelled: LabelledSet, encoder: str, seed: int, data: Path, out: Path,
             **json.loads(figures.read_text(encoding="utf-8")),
         }
 
-    return _kept(out / f"{name}.json", [sha256(learn), sha256(dev), _weights(encoder), commands], run)
+    return _kept(
+        out / f"{name}.json", [sha256(learn), sha256(dev), weights_of(resolve_encoder(encoder)), commands], run
+    )
 
 
 def _set_rows(labelled: LabelledSet, found: Figures) -> Iterator[Figures]:
@@ -120,11 +128,7 @@ def _few(case: FewLabels, size: int, seed: int, data: Path, out: Path, threads: 
     name = f"{case.folder}-{Path(case.encoder).name}-{size}-{seed}"
     learn = few_rows(train, case.task, size, seed, out / f"{name}.train.jsonl")
     model, figures, peer = out / name, out / f"{name}.evaluate.json", out / f"{name}.setfit.json"
-    settings = {"seed": seed, **case.settings, **({"threads": threads} if threads else {})}
-    commands = [
-        _train(learn, case.encoder, settings, model),
-        ["evaluate", "--model", str(model), "--data", str(dev), "--json", str(figures)],
-    ]
+    commands = _commands(learn, dev, case.encoder, {"seed": seed, **case.settings}, threads, model, figures)
     other = ["--data", str(learn), "--test", str(dev), "--task", case.task, "--encoder", case.encoder]
     other += ["--seed", str(seed), "--max-length", str(case.settings.get("max_length", 128)), "--out", str(peer)]
     other += ["--threads", str(threads)] if threads else []
@@ -145,40 +149,47 @@ def _few(case: FewLabels, size: int, seed: int, data: Path, out: Path, threads: 
             "commands": [*map(_shown, commands), f"python -m training.bench.peer {shlex.join(other)}"],
         }
 
-    return _kept(out / f"{name}.json", [sha256(learn), sha256(dev), _weights(case.encoder), commands, other], run)
+    return _kept(
+        out / f"{name}.json",
+        [sha256(learn), sha256(dev), weights_of(resolve_encoder(case.encoder)), commands, other],
+        run,
+    )
 
 
 def few_rows(file: Path, task: str, size: int, seed: int, out: Path) -> Path:
     """Write ``size`` rows of each combination of labels into ``out``, another choice for each seed."""
-    groups: dict[tuple[str, ...], list[LabeledItem]] = defaultdict(list)
-    for item in sorted(_items(file), key=lambda item: hashlib.sha256(f"{seed} {item.text}".encode()).digest()):
-        labels = item.labels(task)
-        if labels:
-            groups[labels].append(item)
-    _write([item for _, group in sorted(groups.items()) for item in group[:size]], out)
-    return out
-
-
-def _sample(file: Path, rows: int, out: Path) -> Path:
-    ranked = sorted(_items(file), key=lambda item: hashlib.sha256(item.text.encode()).digest())
-    _write(ranked[:rows], out)
-    return out
+    labelled = [item for item in _items(file) if item.labels(task)]
+    return _write(of_each(ranked(labelled, seed), task, size), out)
 
 
 def _items(file: Path) -> list[LabeledItem]:
     return [item for item in read_items(str(file)) if not isinstance(item, Reject)]
 
 
-def _write(items: Sequence[LabeledItem], out: Path) -> None:
+def _write(items: Sequence[LabeledItem], out: Path) -> Path:
     lines = "".join(f"{item.model_dump_json(exclude_unset=True)}\n" for item in items).encode()
     with atomic_write(out, "wb") as file:
         # without the time of writing: the same rows are the same file
         file.write(gzip.compress(lines, mtime=0) if out.suffix == ".gz" else lines)
+    return out
 
 
-def _train(data: Path, encoder: str, settings: Mapping[str, object], out: Path) -> list[str]:
-    given = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    return ["train", "--data", str(data), "--encoder", encoder, *given, "--out", str(out), "--overwrite"]
+def _commands(
+    learn: Path,
+    dev: Path,
+    encoder: str,
+    settings: Mapping[str, object],
+    threads: int | None,
+    model: Path,
+    figures: Path,
+) -> list[list[str]]:
+    """What trains a model, and what measures it."""
+    wanted = settings if threads is None else {**settings, "threads": threads}
+    given = [part for key, value in wanted.items() for part in ("--set", f"{key}={value}")]
+    return [
+        ["train", "--data", str(learn), "--encoder", encoder, *given, "--out", str(model), "--overwrite"],
+        ["evaluate", "--model", str(model), "--data", str(dev), "--json", str(figures)],
+    ]
 
 
 def _shown(command: Sequence[str]) -> str:
@@ -199,7 +210,7 @@ def _python(arguments: Sequence[str]) -> float:
 
 
 def _weights(encoder: str) -> list[str]:
-    return [sha256(file) for file in sorted(resolve_encoder(encoder).glob("*.safetensors"))]
+    return list(weights_of(resolve_encoder(encoder)).values())
 
 
 def _kept(file: Path, what: Sequence[object], run: Any) -> Figures:
@@ -213,59 +224,3 @@ def _kept(file: Path, what: Sequence[object], run: Any) -> Figures:
     found = run()
     write_json(file, {"key": key, "found": found})
     return found
-
-
-def tables(report: Figures) -> Iterator[tuple[str, list[str], list[list[str]], int]]:
-    """The report as tables: title, columns, rows, and how many columns are names."""
-    rows = []
-    for row in report["sets"]:
-        figures, parts = row["figures"], row["parts"]
-        better = max(parts[part]["macro_f1"] for part in ("linear", "transformer") if part in parts)
-        rows.append(
-            [
-                *(row["set"], row["task"], row["encoder"]),
-                f"{row['learned']:,}{' (sample)' if row['sampled'] else ''} → {figures['n']:,}",
-                *(f"{parts[part]['macro_f1']:.3f}" for part in ("linear", "transformer")),
-                f"{figures['macro_f1']:.3f} ({figures['macro_f1'] - better:+.3f})",
-                *(f"{figures[key]:.3f}" for key in ("accuracy", "micro_f1", "ece")),
-                f"{figures['coverage']:.2f} / {figures['kept_precision'] or 0:.3f}",
-                f"{figures['answered_by_linear'] or 0:.2f}",
-                f"{row['seconds']:,.0f}",
-                "; ".join(map(_verdict, row["targets"])),
-            ]
-        )
-    columns = ["set", "task", "encoder", "rows", "linear", "transformer", "combined (to the better part)", "accuracy"]
-    columns += ["micro-F1", "calibration error", "kept / right of these", "by linear", "seconds", "target"]
-    yield "Trained on train, measured on dev (macro-F1 where nothing else is said)", columns, rows, 3
-    rows = []
-    for row in report["few"]:
-        numbers = []
-        for side in ("ours", "SetFit"):
-            found = [run[side]["macro_f1"] for run in row["runs"]]
-            spread = f" ± {stdev(found):.3f}" if len(found) > 1 else ""
-            numbers += [f"{mean(found):.3f}{spread}", f"{mean(run[side]['seconds'] for run in row['runs']):,.0f}"]
-        ways = ", ".join(sorted({run["regime"]["name"] for run in row["runs"]}))
-        rows.append([row["set"], row["encoder"], ways, str(row["per_label"]), *numbers])
-    if rows:
-        columns = ["set", "encoder", "way", "rows of a label", "macro-F1", "seconds", "SetFit macro-F1", "seconds"]
-        yield "Few labels, mean over seeds", columns, rows, 3
-
-
-def _verdict(target: Mapping[str, Any]) -> str:
-    value = target["reached"]
-    what = target["figure"].replace("_", " ") + (f" of {target['product']}" if "product" in target else "")
-    if value is None:
-        return f"{what} not measured"
-    return f"{what} {value:.3f} {'≥' if value >= target['least'] else '<'} {target['least']}"
-
-
-def markdown(report: Figures) -> str:
-    """The tables, and under them the commands of every row."""
-    parts = []
-    for title, columns, rows, names in tables(report):
-        lines = [columns, ["---"] * names + ["---:"] * (len(columns) - names), *rows]
-        parts.append(f"## {title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines))
-    commands = [command for row in report["sets"] for command in row["commands"]]
-    commands += [command for row in report["few"] for run in row["runs"] for command in run["commands"]]
-    parts.append("## Commands\n\n```\n" + "\n".join(dict.fromkeys(commands)) + "\n```")
-    return "\n\n".join(["# Quality", *parts]) + "\n"

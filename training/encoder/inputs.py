@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
+from models.encoders import weights_of
 from models.errors import ConfigError, InputError, as_list
 from models.files import sha256
 from training.encoder.config import ExtendConfig
@@ -33,7 +34,7 @@ def recipe_of(inputs: Inputs, teacher: Path, config: ExtendConfig) -> dict[str, 
             raise InputError(f"{path}: no such file")
     return {
         "teacher": inputs.teacher,
-        "teacher_weights": {file.name: sha256(file) for file in sorted(teacher.glob("*.safetensors"))},
+        "teacher_weights": weights_of(teacher),
         "languages": list(inputs.languages),
         "pairs": {path.name: sha256(path) for path in inputs.pairs},
         "in_domain": {path.name: sha256(path) for path in inputs.in_domain},

@@ -14,19 +14,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from models.classifier import Classifier
-from models.encoders import resolve_encoder
+from models.encoders import resolve_encoder, weights_of
 from models.encoding import load_encoder, positions, vectors
-from models.files import sha256
 from models.progress import Progress, Silent
 from models.records import LabeledItem
 from models.text import normalise
 from training import datasets
 from training.config import TrainConfig
-from training.encoder.peers import has_setfit, setfit_answerer
 from training.encoder.suite import Suite, Task, find, rows_of, sample
 from training.evaluate import report, score
 from training.linear import fit_linear
 from training.metrics import quality
+from training.peers import has_setfit, setfit_answerer
 from training.train import train
 
 #: The part of a model that needs no encoder, and the name it has in the results.
@@ -106,7 +105,7 @@ def measure_quality(
 
 
 def _digest(encoder: str) -> str:
-    return "".join(sha256(file) for file in sorted(resolve_encoder(encoder).glob("*.safetensors")))
+    return "".join(weights_of(resolve_encoder(encoder)).values())
 
 
 def _key(task: Task, suite: Suite, encoder: str, seed: int) -> str:

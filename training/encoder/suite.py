@@ -1,19 +1,17 @@
 """What an encoder is measured on: tasks over labelled feedback, named in a TOML file."""
 
-import hashlib
-import tomllib
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from models.errors import ConfigError, DataError, as_list
+from models.errors import DataError
 from models.readers import read_items
 from models.records import LabeledItem
 from models.rejects import Reject
-from models.validation import describe
+from training.config import load_file
+from training.datasets import of_each, ranked
 
 Metric = Literal["macro_f1", "micro_f1", "accuracy"]
 
@@ -53,14 +51,7 @@ class Suite(BaseModel):
 
 def load_suite(file: Path) -> Suite:
     """The suite in ``file``; ConfigError with every fault at once."""
-    try:
-        return Suite.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise ConfigError(f"{file}: no such file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{file}: not a readable TOML file: {error}") from None
-    except ValidationError as error:
-        raise ConfigError(f"{file}: faulty suite{as_list(describe(error))}") from None
+    return load_file(Suite, file, "suite")
 
 
 def rows_of(file: Path, task: Task, languages: Sequence[str]) -> list[LabeledItem]:
@@ -74,21 +65,13 @@ def rows_of(file: Path, task: Task, languages: Sequence[str]) -> list[LabeledIte
     if not found:
         wanted = f" in {', '.join(languages)}" if languages else ""
         raise DataError(f"{file}: expected rows labelled for {task.task}{wanted}, got none")
-    return sorted(found, key=lambda item: hashlib.sha256(item.text.encode()).digest())
+    return ranked(found)
 
 
 def sample(rows: Sequence[LabeledItem], task: Task, most: int, seed: int) -> list[LabeledItem]:
     """The rows to train on: at most ``most``, or ``per_label`` of each label, another choice for each seed."""
-
-    def rank(item: LabeledItem) -> bytes:
-        return hashlib.sha256(f"{seed} {item.text}".encode()).digest()
-
-    if task.per_label is None:
-        return sorted(rows, key=rank)[:most]
-    groups: dict[tuple[str, ...], list[LabeledItem]] = defaultdict(list)
-    for item in sorted(rows, key=rank):
-        groups[tuple(item.labels(task.task) or ())].append(item)
-    return [item for _, group in sorted(groups.items()) for item in group[: task.per_label]]
+    found = ranked(rows, seed)
+    return found[:most] if task.per_label is None else of_each(found, task.task, task.per_label)
 
 
 def find(file: str, folders: Iterable[Path]) -> Path:
