@@ -141,6 +141,6 @@ def test_a_target_may_be_for_a_product_or_for_the_scope():
 
 
 def test_make_takes_the_folder():
-    command = ["make", "-n", "-o", ".venv/installed-test", "bench-quality", "DATA=some/folder"]
+    command = ["make", "--no-print-directory", "-n", "-o", ".venv/installed-test", "bench-quality", "DATA=some/folder"]
     planned = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert planned.strip().endswith("feedback bench quality --data some/folder")
