@@ -20,7 +20,7 @@ COMMANDS = {
     "bench": ("training.bench.commands:bench", "Measure the project on public sets."),
     "classify": ("serving.commands:classify", "Classify a file of feedback."),
     "serve": ("serving.commands:serve", "Serve a model over HTTP, with routing."),
-    "rules": ("serving.commands:rules", "Check the routing rules."),
+    "rules": ("serving.rules_commands:rules", "Check, explain, test and replay routing rules."),
     "label": ("labeling.commands:label", "Work with Label Studio."),
 }
 

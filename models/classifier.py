@@ -172,6 +172,19 @@ class Classifier:
             for row in range(len(items))
         ]
 
+    def probabilities(self, texts: Sequence[str], tier: Tier) -> Scores:
+        """Calibrated probabilities (N, K) per task of raw texts, all given by the same part; for comparing texts."""
+        parts = self.part_scores(texts)
+        found: Scores = {}
+        for name, task in self.schema.tasks.items():
+            if tier == "linear":
+                alone = self.settings.combined if parts.transformer is None else self.settings.linear
+                found[name] = alone[name].combine(task, parts.linear[name], None)
+            else:
+                other = None if parts.transformer is None else parts.transformer[name]
+                found[name] = self.settings.combined[name].combine(task, parts.linear[name], other)
+        return found
+
     def _scores_as_needed(self, texts: Sequence[str], languages: Sequence[str]) -> PartScores:
         """What both parts say, the transformer only where the linear part is not sure; else NaN."""
         linear, unknown = self.linear.read(texts)

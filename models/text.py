@@ -24,6 +24,9 @@ _SPACE = re.compile(r"\s+")
 # Romanian is still typed with the cedilla letters of old code pages.
 _COMMA_BELOW = str.maketrans("şţŞŢ", "șțȘȚ")
 _TURKISH = re.compile("[ğıİĞ]")
+# Letters whose bare form no Unicode decomposition gives, and the accents of those that have one.
+_BARE = str.maketrans("łŁđĐøØı", "lLdDoOi")
+_ACCENTS = re.compile("[\u0300-\u036f]")
 
 # Characters that stand in one script only, in pairs simplified/traditional; common ones are enough,
 # a text of a dozen characters nearly always holds one of them.
@@ -51,6 +54,14 @@ def normalise(text: str) -> str:
     if not _TURKISH.search(text):
         text = text.translate(_COMMA_BELOW)
     return text.strip()
+
+
+def plain(text: str) -> str:
+    """The text in small letters without accents, as hurried customers type it; marks that spell a sound stay."""
+    if text.isascii():
+        return text.lower()
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text.translate(_BARE)).casefold())
+    return unicodedata.normalize("NFC", _ACCENTS.sub("", folded))
 
 
 def fingerprint(text: str) -> str:

@@ -1,10 +1,14 @@
 """What pydantic found wrong, in the words of this project."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from models.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 def describe(error: ValidationError, fields: Iterable[str] = (), whole: str = "record") -> list[str]:
@@ -14,19 +18,24 @@ def describe(error: ValidationError, fields: Iterable[str] = (), whole: str = "r
     to call the value itself. The text of the feedback is never repeated.
     """
     known = list(fields)
-    own = "; own fields go into 'meta'" if "meta" in known else ""
-    reasons = []
+    found = []
     for detail in error.errors(include_url=False):
-        where = ".".join(str(part) for part in detail["loc"]) or whole
-        if detail["type"] == "missing":
-            reasons.append(f"field {where!r} is missing")
-        elif detail["type"] == "extra_forbidden":
-            reasons.append(
-                f"unknown field {where!r}; {did_you_mean(where, known)}{own}" if known else f"unknown field {where!r}"
-            )
-        else:
-            got = detail["input"]
-            shown = where != "text" and isinstance(got, str | int | float) and f", got {str(got)[:60]!r}"
-            message = detail["msg"].removeprefix("Value error, ")
-            reasons.append(f"{where}: {message[:1].lower()}{message[1:]}{shown or ''}")
-    return reasons
+        where = ".".join(str(part) for part in detail["loc"])
+        named = detail["type"] in ("missing", "extra_forbidden")
+        said = describe_one(detail, known, where or whole)
+        found.append(said if named else f"{where or whole}: {said}")
+    return found
+
+
+def describe_one(detail: "ErrorDetails", known: Sequence[str], where: str | None = None) -> str:
+    """One fault that pydantic found, without its place; ``where`` is the place by its name, else its last key."""
+    name = where if where is not None else str(detail["loc"][-1]) if detail["loc"] else "value"
+    if detail["type"] == "missing":
+        return f"field {name!r} is missing"
+    if detail["type"] == "extra_forbidden":
+        own = "; own fields go into 'meta'" if "meta" in known else ""
+        return f"unknown field {name!r}; {did_you_mean(name, known)}{own}" if known else f"unknown field {name!r}"
+    got = detail["input"]
+    message = detail["msg"].removeprefix("Value error, ")
+    shown = f", got {str(got)[:60]!r}" if name != "text" and isinstance(got, str | int | float) else ""
+    return f"{message[:1].lower()}{message[1:]}{shown}"

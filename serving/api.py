@@ -5,13 +5,16 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema, field_validator
 
 from models.records import MAX_TEXT, FeedbackItem, Prediction
-from serving.routing.rules import Decision
+from serving.routing.decision import Decision
 from serving.settings import MAX_CHARACTERS, MAX_ITEMS
 
 #: An item as it came in, checked one by one later, so that a bad one does not harm the others.
 RawItem = Annotated[JsonValue, WithJsonSchema(FeedbackItem.model_json_schema())]
 RawItems = Annotated[
     list[RawItem], Field(min_length=1, max_length=MAX_ITEMS, description="Feedback items; only `text` is required.")
+]
+Explain = Annotated[
+    bool, Field(strict=True, description="Also say of each rule that was passed over which condition failed first.")
 ]
 
 
@@ -21,6 +24,7 @@ class ClassifyRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     items: RawItems
+    explain: Explain = False
 
     @field_validator("items")
     @classmethod

@@ -9,33 +9,42 @@ from models.classifier import Classifier
 from models.records import FeedbackItem
 from models.validation import describe
 from serving.api import ItemResult
+from serving.routing.compiled import Rules
 from serving.routing.decide import decide
-from serving.routing.rules import RuleSet
 
 
 def classify(
-    raw_items: Sequence[JsonValue], classifier: Classifier, rules: RuleSet, received_at: datetime | None = None
+    raw_items: Sequence[JsonValue],
+    classifier: Classifier,
+    rules: Rules,
+    received_at: datetime | None = None,
+    *,
+    explain: bool = False,
 ) -> list[ItemResult]:
     """One result per item, in order; a bad item gets its own error and leaves the others unharmed.
 
-    ``received_at`` is now if not given; due times count from it.
+    ``received_at`` is now if not given; due times count from it. Which rules were passed over, and why, is only
+    said to who asks with ``explain``: it is long.
     """
     moment = received_at or datetime.now(UTC)
-    checked = [_checked(raw) for raw in raw_items]
+    checked = [checked(raw) for raw in raw_items]
     good = [item for item in checked if isinstance(item, FeedbackItem)]
     predictions = iter(classifier.predict(good))
     results = []
     for raw, item in zip(raw_items, checked, strict=True):
         if isinstance(item, str):
-            results.append(ItemResult(id=_id_of(raw), error=item))
+            results.append(ItemResult(id=id_of(raw), error=item))
         else:
             prediction = next(predictions)
             decision = decide(item, prediction, rules, moment)
+            if not explain:
+                decision = decision.model_copy(update={"passed_over": None})
             results.append(ItemResult(id=item.id, prediction=prediction, decision=decision))
     return results
 
 
-def _checked(raw: JsonValue) -> FeedbackItem | str:
+def checked(raw: JsonValue) -> FeedbackItem | str:
+    """The item, or what is wrong with it."""
     if not isinstance(raw, dict):
         return f'expected an object like {{"text": "..."}}, got {type(raw).__name__}'
     try:
@@ -44,7 +53,8 @@ def _checked(raw: JsonValue) -> FeedbackItem | str:
         return "; ".join(describe(error, FeedbackItem.model_fields))
 
 
-def _id_of(raw: JsonValue) -> str | None:
+def id_of(raw: JsonValue) -> str | None:
+    """The id that a raw item gives itself, as far as it can be shown."""
     found = raw.get("id") if isinstance(raw, dict) else None
     usable = isinstance(found, str | int | float) and not isinstance(found, bool)
     return str(found)[:200] if usable else None

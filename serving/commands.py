@@ -1,4 +1,4 @@
-"""The commands `classify`, `serve` and `rules`: thin parsers around importable functions."""
+"""The commands `classify` and `serve`: thin parsers around importable functions."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,6 @@ from serving.settings import CURRENT_MODEL, load_settings
 
 classify = typer.Typer(add_completion=False)
 serve = typer.Typer(add_completion=False)
-rules = typer.Typer(no_args_is_help=True, add_completion=False, help="Check the routing rules.")
 
 Model = Annotated[Path, typer.Option("--model", metavar="DIR", help="The model.")]
 
@@ -103,35 +102,16 @@ def check_model_and_rules(model: Path, rules: Path | None) -> tuple[str, ...]:
 
     from models import artifact
     from models.labels import LabelSchema
-    from serving.routing.load import DEFAULT_RULES, check_rules, load_rules
+    from serving.routing.check import checked_rules
+    from serving.routing.load import DEFAULT_RULES, read_rules
 
     artifact.verify(model)
     schema = LabelSchema.model_validate(tomllib.loads((model / artifact.LABELS).read_text(encoding="utf-8")))
     if rules is not None:
-        load_rules(rules, schema)
-    elif problems := check_rules(DEFAULT_RULES, schema)[1]:
+        checked_rules(rules, schema)
+    elif problems := read_rules(DEFAULT_RULES, schema).findings:
         terminal.warn(
             f"{len(problems)} condition(s) of the shipped rules name labels this model does not have, so their rules "
             "never hold and items go to triage; write your own and give them with --rules"
         )
     return tuple(schema.tasks)
-
-
-@rules.callback()
-def _rules() -> None:
-    """Check the routing rules."""
-
-
-@rules.command("check")
-def rules_check(
-    file: Annotated[Path | None, typer.Argument(help="The rules; else those shipped.")] = None,
-    labels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Label schema the rules must fit; else the default taxonomy.")
-    ] = None,
-) -> None:
-    """Check a rules file and report every fault at once."""
-    from models.labels import DEFAULT_SCHEMA, LabelSchema
-    from serving.routing.load import DEFAULT_RULES, load_rules
-
-    found = load_rules(file or DEFAULT_RULES, LabelSchema.load(labels or DEFAULT_SCHEMA))
-    terminal.say(f"{file or DEFAULT_RULES.name}: sound; {len(found.rules)} rules, {len(found.teams)} teams")

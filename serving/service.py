@@ -4,8 +4,10 @@ import asyncio
 import gc
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from models.threads import calm_barriers
@@ -16,10 +18,15 @@ os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 import bentoml  # noqa: E402  (compute libraries are loaded after their settings)
 
 from models.classifier import Classifier  # noqa: E402
-from serving.api import ClassifyRequest, ItemResult, RawItems  # noqa: E402
+from models.records import FeedbackItem, Prediction  # noqa: E402
+from serving.api import ClassifyRequest, Explain, ItemResult, RawItems  # noqa: E402
 from serving.classify import classify  # noqa: E402
 from serving.gate import Gate  # noqa: E402
+from serving.readiness import Readiness, ReadinessDetail  # noqa: E402
+from serving.routing.check import checked_rules  # noqa: E402
+from serving.routing.compiled import Rules  # noqa: E402
 from serving.routing.load import DEFAULT_RULES, load_rules  # noqa: E402
+from serving.routing.watch import LiveRules  # noqa: E402
 from serving.settings import MAX_BODY, MAX_WAITING, TIMEOUT, Settings  # noqa: E402
 
 
@@ -35,33 +42,52 @@ class FeedbackService:
     def __init__(self) -> None:
         settings = Settings()
         self._classifier = Classifier.load(settings.model)
-        # rules the operator gave must fit the model; of the default ones some may never hold
-        schema = self._classifier.schema if settings.rules else None
-        self._rules = load_rules(settings.rules or DEFAULT_RULES, schema)
         self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="classify")
         if self._classifier.transformer is not None:
             from models.threads import use_threads
 
             self._compute.submit(use_threads, settings.threads).result()
+        changes = bentoml.metrics.Counter("feedback_rules_changes", "Changed rules files, taken or refused", ["result"])
+        # rules the operator gave must fit the model; of the default ones some may never hold
+        self._rules = LiveRules(
+            settings.rules or DEFAULT_RULES,
+            self._fit_rules if settings.rules else load_rules,
+            lambda taken: changes.labels(result="taken" if taken else "refused").inc(),
+        )
+        self._rules.start()
+        _readiness.model, _readiness.rules = self._classifier.model.version, self._rules
         # what is loaded now lives as long as the worker: collecting garbage among it costs 200 ms pauses
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 50, 100)
 
     @bentoml.api(route="/classify")  # type: ignore[untyped-decorator]  # BentoML's decorator has no types
-    async def classify(self, items: RawItems) -> list[ItemResult]:
+    async def classify(self, items: RawItems, explain: Explain = False) -> list[ItemResult]:
         """Prediction and routing decision for each item, or the item's own error.
 
         Items are answered in order; a bad one does not harm the others.
         """
-        work = partial(self._answer, items, time.monotonic() + TIMEOUT)
+        work = partial(self._answer, items, explain, time.monotonic() + TIMEOUT)
         return await asyncio.get_running_loop().run_in_executor(self._compute, work)
 
-    def _answer(self, items: list[Any], deadline: float) -> list[ItemResult]:
+    def _fit_rules(self, path: Path) -> Rules:
+        # cases without a prediction ask the model, in the thread that computes
+        return checked_rules(
+            path, self._classifier.schema, lambda items: self._compute.submit(self._predict, items).result()
+        )
+
+    def _predict(self, items: Sequence[FeedbackItem]) -> Sequence[Prediction]:
+        return self._classifier.predict(items)
+
+    def _answer(self, items: list[Any], explain: bool, deadline: float) -> list[ItemResult]:
         # whoever asked has been told 504 by then: the work would only delay the others
-        return [] if time.monotonic() > deadline else classify(items, self._classifier, self._rules)
+        if time.monotonic() > deadline:
+            return []
+        return classify(items, self._classifier, self._rules.current, explain=explain)
 
 
 # the decorator makes a bentoml.Service of the class, which its types do not say
 _service: Any = FeedbackService
+_readiness = Readiness()
+_service.add_asgi_middleware(ReadinessDetail, state=_readiness)
 _service.add_asgi_middleware(Gate, max_body=MAX_BODY, shapes={"/classify": ClassifyRequest})

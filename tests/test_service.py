@@ -70,6 +70,16 @@ def test_the_answers_have_the_documented_shape(service_url):
     assert result.decision.due_at is None or result.decision.due_at.tzinfo is not None
 
 
+def test_who_asks_is_told_why_each_rule_was_passed_over(service_url):
+    items = [{"text": "Ottimo prodotto"}]
+    _, plain = post(service_url, {"items": items})
+    status, explained = post(service_url, {"items": items, "explain": True})
+    assert status == 200
+    assert plain[0]["decision"]["passed_over"] is None
+    assert isinstance(explained[0]["decision"]["passed_over"], dict)
+    assert post(service_url, {"items": items, "explain": "yes"})[0] == 422
+
+
 TOO_LONG = {"items": [{"text": "x" * (MAX_TEXT + 1)}]}
 REFUSED = {
     "broken JSON": (b'{"items": [', JSON, 400, "not valid JSON"),

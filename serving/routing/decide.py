@@ -1,87 +1,138 @@
 """The decision: pure and deterministic, no clock, no files, no network."""
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import NamedTuple
 
 from models.records import FeedbackItem, Prediction
-from serving.routing.rules import Conditions, Decision, Outcome, RuleSet
+from serving.routing.compiled import Check, Compiled, Rules
+from serving.routing.decision import DEFAULT, OWNED, Decision, Situation
+from serving.routing.fields import reader
+from serving.routing.rules import Outcome
 
-DEFAULT = "default"
+
+class Route(NamedTuple):
+    """Where an item goes: the core of a decision, without its reasons.
+
+    ``fired`` is the rule that owns it, None where none does; ``also`` are the rules that only add.
+    """
+
+    team: str
+    rule: str
+    outcome: Outcome
+    due_at: datetime | None
+    fired: Compiled | None
+    also: tuple[Compiled, ...]
+    passed_over: dict[str, str]
 
 
-def decide(item: FeedbackItem, prediction: Prediction, rules: RuleSet, received_at: datetime) -> Decision:
-    """The outcome of the first rule whose conditions all hold, else of the default.
+def decide(
+    item: FeedbackItem, prediction: Prediction, rules: Rules, received_at: datetime, similar: int | None = None
+) -> Decision:
+    """What is to happen with an item, and why.
+
+    The first rule whose conditions all hold owns it. Where none does, the team that owns its category takes it,
+    unless the model was not sure of that; else the default.
 
     Args:
         item: the feedback.
         prediction: what the model says about it.
         rules: checked rules.
         received_at: when the item came in, with a zone; due times count from it.
+        similar: how many items much like it came in lately; None where nobody counted.
     """
-    for rule in rules.rules:
-        reasons = []
-        for condition, holds in _conditions(rule.when, item, prediction):
-            if not holds:
-                break
-            reasons.append(condition)
-        else:
-            return _decision(rule.name, rule.then, tuple(reasons), rules, received_at)
-    return _decision(DEFAULT, rules.default, ("no rule held",), rules, received_at)
-
-
-def _decision(name: str, outcome: Outcome, reasons: tuple[str, ...], rules: RuleSet, received_at: datetime) -> Decision:
-    due = None if outcome.due_hours is None else received_at + timedelta(hours=outcome.due_hours)
-    return Decision(
-        team=outcome.team,
-        rule=name,
-        urgency=outcome.urgency,
-        due_at=due,
-        deliver="now" if outcome.urgency in ("high", "urgent") else "digest",
-        notify=outcome.notify,
-        needs_review=outcome.review,
+    situation = Situation(item, prediction, received_at, similar)
+    found = route(situation, rules)
+    if found.fired is not None:
+        reasons = explained(found.fired, rules, situation)
+    elif found.rule == OWNED:
+        reasons = ("no rule held", f"{found.team} owns the category")
+    else:
+        reasons = ("no rule held", "nobody owns the category")
+    return Decision.model_construct(
+        team=found.team,
+        rule=found.rule,
+        urgency=found.outcome.urgency,
+        due_at=found.due_at,
+        deliver=found.outcome.delivered,
+        notify=_joined(found.outcome.notify, *(rule.then.notify for rule in found.also)),
+        tags=_joined(found.outcome.tags, *(rule.then.tags for rule in found.also)),
+        needs_review=found.outcome.review,
+        also=tuple(rule.name for rule in found.also),
         reasons=reasons,
+        passed_over=found.passed_over,
         rules_version=rules.digest,
     )
 
 
-def _conditions(when: Conditions, item: FeedbackItem, prediction: Prediction) -> Iterator[tuple[str, bool]]:
-    """Each condition that is given, in words with what was found, and whether it holds."""
-    for task, wanted in (("category", when.category), ("sentiment", when.sentiment)):
-        if wanted is not None:
-            found = prediction.tasks[task].labels if task in prediction.tasks else ()
-            hits = [label for label in found if any(_matches(label, pattern) for pattern in wanted)]
-            yield f"{task} is {', '.join(hits or found) or 'none'}", bool(hits)
-    if when.abstained is not None:
-        unsure = [name for name in when.abstained if name in prediction.tasks and prediction.tasks[name].abstained]
-        yield f"not sure of {', '.join(unsure or when.abstained)}", bool(unsure)
-    category, sentiment = prediction.tasks.get("category"), prediction.tasks.get("sentiment")
-    ranges = (
-        ("confidence", when.confidence, category.confidence if category else None),
-        ("score", when.score, sentiment.score if sentiment else None),
-        ("rating", when.rating, item.rating),
-        ("nps", when.nps, item.nps),
-    )
-    for field, wanted_range, number in ranges:
-        if wanted_range is not None:
-            yield f"{field} is {number}", number is not None and wanted_range.holds(number)
-    sets = (
-        ("language", when.language, prediction.language),
-        ("channel", when.channel, item.channel),
-        ("country", when.country, item.country),
-        ("product", when.product, item.product),
-        ("customer_tier", when.customer_tier, item.customer_tier),
-    )
-    for field, wanted, word in sets:
-        if wanted is not None:
-            yield f"{field} is {word}", word is not None and any(_same(field, word, one) for one in wanted)
+def route(situation: Situation, rules: Rules) -> Route:
+    """Where an item goes; :func:`decide` says it with reasons."""
+    held = rules.held(situation)
+    text_read = False
+    passed_over: dict[str, str] = {}
+    fired: Compiled | None = None
+    for rule in rules.owning:
+        failed = _failed(rule.checks, held)
+        if failed is None and rule.text_checks:
+            if not text_read:
+                held |= rules.held_in_text(situation)
+                text_read = True
+            failed = _failed(rule.text_checks, held)
+        if failed is None:
+            fired = rule
+            break
+        passed_over[rule.name] = failed
+    also: list[Compiled] = []
+    for rule in rules.also:
+        if _failed(rule.checks, held) is None:
+            if rule.text_checks and not text_read:
+                held |= rules.held_in_text(situation)
+                text_read = True
+            if _failed(rule.text_checks, held) is None:
+                also.append(rule)
+    category = situation.prediction.tasks.get("category")
+    owner = None if category is None or category.abstained else rules.owner(category.labels)
+    file = rules.file
+    if fired is not None:
+        name, outcome = fired.name, fired.then
+    else:
+        name, outcome = (OWNED, file.owned) if owner is not None else (DEFAULT, file.default)
+    team = outcome.team or owner or file.default.team
+    due = None
+    if outcome.due_hours is not None:
+        due = rules.calendars[team].due(situation.received_at, outcome.due_hours)
+    return Route(team, name, outcome, due, fired, tuple(also), passed_over)
 
 
-def _same(field: str, word: str, wanted: str) -> bool:
-    if field == "language":  # "zh" stands for zh-Hans and zh-Hant too (BCP 47, basic filtering)
-        tag, wanted = word.casefold(), wanted.casefold()
-        return tag == wanted or tag.startswith(f"{wanted}-")
-    return word == wanted
+def _failed(checks: tuple[Check, ...], held: set[int]) -> str | None:
+    """The first condition that does not hold, in words."""
+    for atom, wanted, test, words in checks:
+        if ((atom in held) is not wanted) if test is None else not test(held):
+            return words
+    return None
 
 
-def _matches(label: str, pattern: str) -> bool:
-    return label == pattern or (pattern.endswith("/*") and label.startswith(pattern[:-1]))
+def explained(rule: Compiled, rules: Rules, situation: Situation) -> tuple[str, ...]:
+    """The conditions of a rule with what was found in the item; meant for a rule that holds."""
+    reasons = []
+    for condition in rule.conditions:
+        found = ""
+        if condition.field is not None and condition.field.kind == "pattern":
+            found = _found_in_text(rules, situation)
+        elif condition.field is not None:
+            values = reader(condition.field)(situation)
+            said = ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+            found = said if said and not condition.words.endswith(f" {said}") and condition.field.kind != "flag" else ""
+        reasons.append(f"{condition.words} ({found})" if found else condition.words)
+    return tuple(reasons)
+
+
+def _found_in_text(rules: Rules, situation: Situation) -> str:
+    text, language = situation.item.text, situation.prediction.language
+    names = rules.patterns.found(text, language)
+    words = [found for name in names if (found := rules.patterns.words(name, text, language))]
+    return ", ".join(f"“{word}”" for word in sorted(set(words)))
+
+
+def _joined(first: tuple[str, ...], *more: tuple[str, ...]) -> tuple[str, ...]:
+    """All of them in order, each once."""
+    return tuple(dict.fromkeys((*first, *(one for part in more for one in part))))

@@ -1,14 +1,17 @@
-"""Routing rules as data: teams, conditions, outcomes, and the decision they lead to."""
+"""A rules file as data: teams, channels, patterns, named conditions, rules and their outcomes."""
 
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-Urgency = Literal["low", "normal", "high", "urgent"]
+from serving.routing.decision import Deliver, Urgency
+from serving.routing.hours import Calendar, public_holidays, read_week
+
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
 
@@ -16,120 +19,163 @@ def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-Several = Annotated[tuple[str, ...], BeforeValidator(_tuple), Field(min_length=1)]
+def _one_or_several(value: object) -> object:
+    return (value,) if isinstance(value, str | dict) else _tuple(value)
+
+
+Several = Annotated[tuple[str, ...], BeforeValidator(_one_or_several)]
+Names = Annotated[tuple[Name, ...], BeforeValidator(_one_or_several)]
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError):
+        raise ValueError("expected a time zone like Europe/Bucharest") from None
+    return name
+
+
+def _known_country(code: str) -> str:
+    try:
+        public_holidays(code)
+    except KeyError:
+        raise ValueError("expected a country like RO, whose public holidays are known; else list them") from None
+    return code
+
+
+def _a_day(value: object) -> object:
+    if isinstance(value, datetime) or not isinstance(value, date):
+        raise ValueError("expected a day like 2026-12-24, without quotes")
+    return value
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class Range(_Strict):
-    """From ``min`` to ``max``, both included; at least one is given."""
+class Team(_Strict):
+    """A team that can own items.
 
-    min: float | None = None
-    max: float | None = None
-
-    @model_validator(mode="after")
-    def _is_a_range(self) -> Self:
-        if self.min is None and self.max is None:
-            raise ValueError("expected min, max or both, got neither")
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"expected min <= max, got {self.min} > {self.max}")
-        return self
-
-    def holds(self, value: float) -> bool:
-        """Whether ``value`` lies in the range."""
-        return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)
-
-
-class Conditions(_Strict):
-    """What has to hold for a rule; every condition that is given must.
-
-    ``category`` and ``sentiment`` hold if the model chose one of the labels listed;
-    ``family/*`` stands for all labels of a family, a language for its scripts and regions too.
-    ``abstained`` holds if the model abstained from
-    one of the tasks listed. ``confidence`` is that of the category. A range over a field of the
-    item does not hold where the item has no such field.
+    ``owns`` are the categories (`family/*` for all of a family) whose items it gets where no rule says who does;
+    ``channels`` where its items are delivered. ``hours`` say when it works, in its ``time_zone``; without them,
+    around the clock. It does not work on ``holidays``, nor on the public ones of ``country_holidays``.
     """
 
-    category: Several | None = None
-    sentiment: Several | None = None
-    abstained: Several | None = None
-    confidence: Range | None = None
-    score: Range | None = None
-    rating: Range | None = None
-    nps: Range | None = None
-    language: Several | None = None
-    channel: Several | None = None
-    country: Several | None = None
-    product: Several | None = None
-    customer_tier: Several | None = None
+    title: str
+    contact: str = ""
+    owns: Several = ()
+    channels: Names = ()
+    time_zone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
+    hours: Mapping[str, Several] = {}
+    holidays: Annotated[tuple[Annotated[date, BeforeValidator(_a_day)], ...], BeforeValidator(_tuple)] = ()
+    country_holidays: Annotated[str, AfterValidator(_known_country)] | None = None
+
+    @field_validator("hours")
+    @classmethod
+    def _make_a_week(cls, hours: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+        read_week(hours)
+        return hours
+
+    def calendar(self) -> Calendar:
+        """When it works."""
+        return Calendar(
+            ZoneInfo(self.time_zone), read_week(self.hours), frozenset(self.holidays), self.country_holidays
+        )
+
+
+class Channel(_Strict):
+    """A way to reach a team. ``to`` is an address that may be seen by all; what is secret stands elsewhere."""
+
+    kind: Literal["file", "webhook", "email", "apprise"]
+    to: str = ""
+
+
+class Pattern(_Strict):
+    """What to look for in texts of one language: any of phrases, spaCy token patterns, regular expressions."""
+
+    phrases: Several = ()
+    tokens: Annotated[tuple[tuple[Mapping[str, Any], ...], ...], BeforeValidator(_tuple)] = ()
+    regex: Several = ()
+
+    @field_validator("tokens", mode="before")
+    @classmethod
+    def _are_lists_of_tokens(cls, value: object) -> object:
+        return tuple(_tuple(one) for one in value) if isinstance(value, list) else value
 
     @model_validator(mode="after")
-    def _asks_something(self) -> Self:
-        if all(value is None for value in self.__dict__.values()):
-            raise ValueError("expected at least one condition, got none; what is always to happen stands in [default]")
+    def _looks_for_something(self) -> Self:
+        if not (self.phrases or self.tokens or self.regex):
+            raise ValueError("expected phrases, tokens or regex, got none")
         return self
 
 
 class Outcome(_Strict):
-    """What a rule decides: the owning team, who else is told, how fast.
+    """What a rule decides.
 
-    ``due_hours`` after the item came in; None leaves the due time open.
+    ``team`` owns the item; without one, whoever owns its category. ``due_hours`` counts working time of the team;
+    None leaves the time open. ``deliver`` is ``now`` for high and urgent items where it is not given. ``review``
+    asks people to look.
     """
 
-    team: Name
+    team: Name | None = None
     urgency: Urgency = "normal"
     due_hours: Annotated[float, Field(gt=0, le=24 * 365)] | None = None
-    notify: Annotated[tuple[Name, ...], BeforeValidator(_tuple)] = ()
+    deliver: Deliver | None = None
+    notify: Names = ()
+    tags: Several = ()
     review: bool = False
+
+    @property
+    def delivered(self) -> Deliver:
+        """When the team gets the item."""
+        return self.deliver or ("now" if self.urgency in ("high", "urgent") else "digest")
+
+
+class DefaultOutcome(Outcome):
+    """What is decided where no rule holds and nobody owns the category: a team has to be named."""
+
+    team: Name
 
 
 class Rule(_Strict):
-    """A named rule; it says why it is there in ``description``."""
+    """A named rule; ``description`` says why it is there.
+
+    The first rule whose conditions hold owns the item. A rule that is ``also`` never owns: wherever it holds, it adds
+    teams to notify and tags.
+    """
 
     name: Name
     description: str = ""
-    when: Conditions
+    also: bool = False
+    when: Mapping[str, Any]
     then: Outcome
 
+    @model_validator(mode="after")
+    def _adds_what_it_may(self) -> Self:
+        if self.also and self.then.model_fields_set - {"notify", "tags"}:
+            extra = ", ".join(sorted(self.then.model_fields_set - {"notify", "tags"}))
+            raise ValueError(f"a rule that is `also` only adds `notify` and `tags`, got {extra}")
+        if self.also and not (self.then.notify or self.then.tags):
+            raise ValueError("a rule that is `also` adds `notify` or `tags`, got none")
+        return self
 
-class Team(_Strict):
-    """A team that can own items."""
 
-    title: str
+class RulesFile(_Strict):
+    """All that stands in a ``routing.toml``. Rules are in the order in which they are tried.
 
-
-class RuleSet(_Strict):
-    """All rules of a service, in the order in which they are tried."""
+    ``patterns`` by name and language tag, ``any`` for all languages; ``conditions`` by name.
+    """
 
     version: Literal[1] = 1
-    default: Outcome
+    default: DefaultOutcome
+    owned: Outcome = Outcome()
     teams: Mapping[Name, Team]
+    channels: Mapping[Name, Channel] = {}
+    patterns: Mapping[Name, Mapping[str, Pattern]] = {}
+    conditions: Mapping[Name, Mapping[str, Any]] = {}
     rules: Annotated[tuple[Rule, ...], BeforeValidator(_tuple)] = ()
 
     @cached_property
     def digest(self) -> str:
-        """Twelve hex digits that change when any rule does; the version in a decision."""
+        """Twelve hex digits that change when anything that decides does; the version in a decision."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
-
-
-class Decision(BaseModel):
-    """Who owns an item, how urgent it is, by when, and why.
-
-    ``rule`` is the name of the rule that fired, or ``default``. ``deliver`` says when the team is
-    to get it. ``reasons`` are the conditions that held. ``rules_version`` is the digest of the
-    rules that decided.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    team: str
-    rule: str
-    urgency: Urgency
-    due_at: datetime | None
-    deliver: Literal["now", "digest"]
-    notify: tuple[str, ...]
-    needs_review: bool
-    reasons: tuple[str, ...]
-    rules_version: str
