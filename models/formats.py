@@ -72,20 +72,26 @@ def json_rows(path: Path) -> Iterator[tuple[str, Row]]:
     Raises:
         DataError: the file is damaged.
     """
+    return ((place, json_object(place, line)) for place, line in json_lines(path))
+
+
+def json_lines(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Lines of a file, gzip or plain, that are not blank, each with its place; DataError if the file is damaged."""
     with _open(path) as file:
         for number, line in _lines(path, file):
-            place = f"{path}:{number}"
-            if not line.strip():
-                continue
-            try:
-                value = json.loads(line.decode("utf-8-sig"), parse_constant=_no_constant)
-            except (ValueError, RecursionError) as error:
-                yield place, Reject(place, f"not valid JSON: {error}", line.decode("utf-8", "replace").strip()[:2000])
-                continue
-            if isinstance(value, dict):
-                yield place, value
-            else:
-                yield place, Reject(place, f"expected a JSON object, got {type(value).__name__}", value)
+            if line.strip():
+                yield f"{path}:{number}", line
+
+
+def json_object(place: str, line: bytes) -> Row:
+    """The object that a line holds, or why it holds none."""
+    try:
+        value = json.loads(line.decode("utf-8-sig"), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        return Reject(place, f"not valid JSON: {error}", line.decode("utf-8", "replace").strip()[:2000])
+    if isinstance(value, dict):
+        return value
+    return Reject(place, f"expected a JSON object, got {type(value).__name__}", value)
 
 
 def _lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:

@@ -56,8 +56,11 @@ def _is_no_flag(value: object) -> object:
 
 
 def _is_unicode(text: object) -> object:
-    if isinstance(text, str) and any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("expected Unicode text, got a lone surrogate; check the sender's encoding")
+    if isinstance(text, str) and not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("expected Unicode text, got a lone surrogate; check the sender's encoding") from None
     return text
 
 

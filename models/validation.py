@@ -36,6 +36,10 @@ def describe_one(detail: "ErrorDetails", known: Sequence[str], where: str | None
         own = "; own fields go into 'meta'" if "meta" in known else ""
         return f"unknown field {name!r}; {did_you_mean(name, known)}{own}" if known else f"unknown field {name!r}"
     got = detail["input"]
+    if detail["type"] in ("model_type", "model_attributes_type", "dict_type", "mapping_type"):
+        return f"expected a table of names and values, got {type(got).__name__}"
+    if detail["type"] in ("tuple_type", "list_type"):
+        return f"expected a list, got {type(got).__name__}"
     message = detail["msg"].removeprefix("Value error, ")
     shown = f", got {str(got)[:60]!r}" if name != "text" and isinstance(got, str | int | float) else ""
     return f"{message[:1].lower()}{message[1:]}{shown}"

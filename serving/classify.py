@@ -27,11 +27,11 @@ def classify(
     said to who asks with ``explain``: it is long.
     """
     moment = received_at or datetime.now(UTC)
-    checked = [checked(raw) for raw in raw_items]
-    good = [item for item in checked if isinstance(item, FeedbackItem)]
+    items = [checked(raw) for raw in raw_items]
+    good = [item for item in items if isinstance(item, FeedbackItem)]
     predictions = iter(classifier.predict(good))
     results = []
-    for raw, item in zip(raw_items, checked, strict=True):
+    for raw, item in zip(raw_items, items, strict=True):
         if isinstance(item, str):
             results.append(ItemResult(id=id_of(raw), error=item))
         else:

@@ -78,7 +78,7 @@ def rules_test(file: RulesFile = None, labels: Labels = None, cases: CasesFile =
         raise typer.Exit(2)
     if cases is None and not beside(report.path).exists():
         raise ConfigError(f"{beside(report.path)}: there are no cases; write some, or name them with --cases")
-    wrong = [one for one in report.findings if one.code == "case"]
+    wrong = [one for one in report.findings if one.file is not None]  # those of the cases
     for finding in wrong:
         terminal.say(report.line(finding))
     terminal.say(f"{report.cases} case(s) decided, {len(wrong)} difference(s){_left_out(report)}")

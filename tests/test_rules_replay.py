@@ -179,7 +179,7 @@ def test_items_come_in_when_the_file_says_so(tmp_path):
         ({"prediction": None}, "expected a `prediction` as `feedback classify --out FILE.jsonl` writes it"),
         ({"prediction": {"tasks": {}}}, "'language' is missing"),
         ({"text": ""}, "text: expected some text, got an empty one"),
-        ({"received_at": "yesterday"}, "received_at: expected a date and time"),
+        ({"received_at": "yesterday"}, "received_at: input should be a valid datetime"),
     ],
 )
 def test_a_row_that_cannot_be_replayed_is_named(change, reason, tmp_path):

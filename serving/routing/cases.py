@@ -4,22 +4,22 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from models.errors import did_you_mean
 from models.labels import LabelSchema
-from models.records import FeedbackItem, ModelName, Prediction, TaskPrediction
+from models.records import FeedbackItem, ModelName, Moment, Prediction, TaskPrediction
 from models.text import detect_language
 from models.validation import describe
 from serving.routing import faults
 from serving.routing.compiled import Rules
 from serving.routing.decide import decide
-from serving.routing.decision import Decision, Deliver, Urgency
+from serving.routing.decision import DEFAULT, OWNED, Decision, Deliver, Urgency
 from serving.routing.faults import Finding
 from serving.routing.lines import line_numbers, line_of
-from serving.routing.load import read_text, unreadable
+from serving.routing.load import place_of, read_text, shape_faults, unreadable
 from serving.routing.rules import Names, Several
 
 #: What a model says about items.
@@ -37,12 +37,18 @@ class Expected(BaseModel):
     team: str | None = None
     rule: str | None = None
     urgency: Urgency | None = None
-    due_at: datetime | None = None
+    due_at: Moment | None = None
     deliver: Deliver | None = None
     notify: Names | None = None
     tags: Several | None = None
     also: Names | None = None
     needs_review: bool | None = None
+
+    @model_validator(mode="after")
+    def _expects_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError(f"expected at least one of {', '.join(type(self).model_fields)}, got none")
+        return self
 
 
 class Predicted(BaseModel):
@@ -58,6 +64,8 @@ class Predicted(BaseModel):
     score: float | None = None
     language: str | None = None
     out_of_scope: bool = False
+    truncated: bool = False
+    familiarity: float | None = None
     tier: Literal["linear", "combined"] = "combined"
 
 
@@ -69,8 +77,8 @@ class Case(BaseModel):
     name: str
     item: Mapping[str, Any]
     predicted: Predicted | None = None
-    received_at: datetime = NOON
-    similar: int | None = None
+    received_at: Moment = NOON
+    similar: Annotated[int, Field(ge=0)] | None = None
     expect: Expected
 
 
@@ -102,23 +110,26 @@ def run_cases(path: Path, rules: Rules, schema: LabelSchema, classify: Classify 
 
     Cases that only give a text need ``classify``; without it they are left out.
     """
+    text = ""
     try:
         text = read_text(path)
         data = tomllib.loads(text)
     except (OSError, ValueError, RecursionError) as error:
-        return Outcome(0, 0, [_named(path, unreadable(error))])
+        return Outcome(0, 0, [_named(path, unreadable(error, text))])
     lines = line_numbers(text)
     try:
         cases = Cases.model_validate(data).cases
     except ValidationError as error:
-        where = [tuple(detail["loc"]) for detail in error.errors()]
-        said = describe(error, [*Case.model_fields, *Expected.model_fields, *Predicted.model_fields], "file")
-        found = [Finding("error", "case", one, line_of(lines, at)) for at, one in zip(where, said, strict=True)]
+        found = [
+            Finding("error", "case", f"{place_of(fault.path)}: {fault.message}", line_of(lines, fault.path))
+            for fault in shape_faults(error, Cases)
+        ]
         return Outcome(0, 0, [_named(path, one) for one in found])
     findings: list[Finding] = []
     items: list[FeedbackItem | None] = []
     for number, case in enumerate(cases):
         item, wrong = _item(case, schema)
+        wrong += _unknown_names(case.expect, rules)
         items.append(item)
         findings += [_finding(path, lines, number, case, one) for one in wrong]
     asked = [item for case, item in zip(cases, items, strict=True) if case.predicted is None and item is not None]
@@ -144,6 +155,16 @@ def _item(case: Case, schema: LabelSchema) -> tuple[FeedbackItem | None, list[st
         return None, [f"item: {one}" for one in describe(error, FeedbackItem.model_fields)]
     wrong = list(_unknown_labels(case.predicted, schema)) if case.predicted else []
     return (None, wrong) if wrong else (item, [])
+
+
+def _unknown_names(expected: Expected, rules: Rules) -> Iterator[str]:
+    names = {rule.name for rule in rules.file.rules}
+    places = [("team", expected.team, rules.file.teams), ("rule", expected.rule, {*names, OWNED, DEFAULT})]
+    places += [("team", team, rules.file.teams) for team in expected.notify or ()]
+    places += [("rule", rule, names) for rule in expected.also or ()]
+    for kind, name, known in places:
+        if name is not None and name not in known:
+            yield f"expect: unknown {kind} {name!r}; {did_you_mean(name, sorted(known))}"
 
 
 def _unknown_labels(predicted: Predicted, schema: LabelSchema) -> Iterator[str]:
@@ -188,8 +209,9 @@ def _prediction(predicted: Predicted, item: FeedbackItem, schema: LabelSchema) -
     return Prediction(
         tasks=tasks,
         language=predicted.language or item.language or detect_language(item.text),
+        familiarity=predicted.familiarity,
         out_of_scope=predicted.out_of_scope,
-        truncated=False,
+        truncated=predicted.truncated,
         tier=predicted.tier,
         model=ModelName(name="case", version="0"),
         label_schema=schema.digest,
@@ -199,6 +221,9 @@ def _prediction(predicted: Predicted, item: FeedbackItem, schema: LabelSchema) -
 def _differences(expected: Expected, decision: Decision) -> Iterator[str]:
     for name in (one for one in Expected.model_fields if one in expected.model_fields_set):
         wanted, got = getattr(expected, name), getattr(decision, name)
+        if isinstance(wanted, datetime) and isinstance(got, datetime):
+            # where clocks are put back, times of two zones are never equal (PEP 495)
+            wanted, got = wanted.astimezone(UTC), got.astimezone(UTC)
         if wanted != got:
             yield f"expected {name} {_said(wanted)}, got {_said(got)} (rule {decision.rule!r})"
 

@@ -1,14 +1,26 @@
 """Rules ready to decide by: every question is asked once an item, however many rules ask it."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from serving.routing.conditions import Condition
 from serving.routing.decision import Situation
 from serving.routing.fields import Field, Read, answers, field, reader
-from serving.routing.formula import Atom, Between, Known, Value, atoms, compiled, literal
+from serving.routing.formula import (
+    Atom,
+    Between,
+    Held,
+    Holds,
+    Known,
+    Value,
+    atoms,
+    compiled,
+    conjuncts,
+    literal,
+    needed,
+)
 from serving.routing.hours import Calendar
 from serving.routing.patterns import Patterns
 from serving.routing.rules import Outcome, Rule, RulesFile
@@ -17,17 +29,17 @@ from serving.routing.rules import Outcome, Rule, RulesFile
 _REMEMBERED = 10_000
 _NONE: frozenset[int] = frozenset()
 
-Held = Collection[int]
-
 
 class Check(NamedTuple):
     """A condition ready to be asked: the number of its atom and whether that has to hold, or, for what is more than
-    an atom, the function that says whether it does."""
+    an atom, the function that says whether it does. ``needs`` are atoms of which one has to hold for it to hold; None
+    where that is not known."""
 
     atom: int
     wanted: bool
-    test: Callable[[Held], bool] | None
+    test: Holds | None
     words: str
+    needs: frozenset[int] | None
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,38 @@ class Compiled:
     checks: tuple[Check, ...]
     text_checks: tuple[Check, ...]
 
+    @property
+    def first(self) -> Check:
+        """The check that is made first."""
+        return (*self.checks, *self.text_checks)[0]
+
+    def rarest(self, text: bool) -> frozenset[int] | None:
+        """Atoms of which one has to hold for the rule to hold, the fewest that are known; with ``text`` those about the
+        text too."""
+        checks = (*self.checks, *self.text_checks) if text else self.checks
+        known = [check.needs for check in checks if check.needs is not None]
+        return min(known, key=len, default=None)
+
+
+class _Lookup:
+    """Places of rules by the atoms that they need; those that need none are always among them."""
+
+    def __init__(self, needs: Iterable[frozenset[int] | None]) -> None:
+        self._by_atom: dict[int, set[int]] = {}
+        self._always: set[int] = set()
+        for place, own in enumerate(needs):
+            if own is None:
+                self._always.add(place)
+            for atom in own or ():
+                self._by_atom.setdefault(atom, set()).add(place)
+
+    def places(self, held: Held) -> list[int]:
+        found = set(self._always)
+        for atom in held:
+            if atom in self._by_atom:
+                found |= self._by_atom[atom]
+        return sorted(found)
+
 
 class FieldIndex:
     """Which atoms over one field hold, from its values."""
@@ -49,17 +93,21 @@ class FieldIndex:
         self.field = about
         self._atoms = own
         self._present = frozenset(number for atom, number in own.items() if isinstance(atom, Known))
-        self._known: dict[Value, frozenset[int]] = {}
         # each range begins just before its lower end or just behind it, and the same with its upper end
         ranges = [atom for atom in own if isinstance(atom, Between)]
         self._cuts = sorted({cut for atom in ranges for cut in _cuts(atom)})
         self._cells: dict[int, frozenset[int]] = {}
+        self._remembered: dict[tuple[Value, ...], frozenset[int]] = {}
 
-    def held(self, values: Iterable[Value]) -> frozenset[int]:
+    def held(self, values: tuple[Value, ...]) -> frozenset[int]:
         """Numbers of the atoms that hold for these values of the field."""
-        found = _NONE
-        for value in values:
-            found |= self._of(value)
+        if self.field.kind == "number":
+            return self._of(values[0]) if values else _NONE
+        found = self._remembered.get(values)
+        if found is None:
+            if len(self._remembered) >= _REMEMBERED:
+                self._remembered.clear()
+            found = self._remembered[values] = _NONE.union(*map(self._of, values))
         return found
 
     def _of(self, value: Value) -> frozenset[int]:
@@ -70,12 +118,7 @@ class FieldIndex:
             if held is None:
                 held = self._cells[cell] = self._asked(value)
             return held
-        held = self._known.get(value)
-        if held is None:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            held = self._known[value] = self._asked(value)
-        return held
+        return self._asked(value)
 
     def _asked(self, value: Value) -> frozenset[int]:
         return frozenset(number for atom, number in self._atoms.items() if answers(self.field.kind, atom, value))
@@ -96,6 +139,14 @@ class Rules:
         compiled_rules = [(rule, self._compiled(rule, own)) for rule, own in zip(file.rules, conditions, strict=True)]
         self.owning = tuple(ready for rule, ready in compiled_rules if not rule.also)
         self.also = tuple(ready for rule, ready in compiled_rules if rule.also)
+        #: Whether a rule asks about the text and nothing else: then every text is read.
+        self.reads_every_text = any(not one.checks for one in (*self.owning, *self.also))
+        # which rules may hold is looked up, not asked of each: by their first condition where it matters at which one a
+        # rule fails, else by the one that fewest items fulfil
+        self._by_first = _Lookup([one.first.needs for one in self.owning])
+        self._by_rarest = _Lookup([one.rarest(self.reads_every_text) for one in self.owning])
+        self._also = _Lookup([one.rarest(self.reads_every_text) for one in self.also])
+        self.first_failures = [(one.name, one.first.words) for one in self.owning]
         self.calendars: dict[str, Calendar] = {name: team.calendar() for name, team in file.teams.items()}
         self.owners = {pattern: name for name, team in file.teams.items() for pattern in team.owns}
         self.patterns = Patterns(file.patterns)
@@ -122,6 +173,14 @@ class Rules:
             return _NONE
         return self._text.held(self.patterns.found(situation.item.text, situation.prediction.language))
 
+    def candidates(self, held: Held, *, path: bool) -> list[int]:
+        """Places of the owning rules that may hold, in order; with ``path``, others fail at their first condition."""
+        return (self._by_first if path else self._by_rarest).places(held)
+
+    def also_candidates(self, held: Held) -> list[Compiled]:
+        """Rules that only add and may hold, in order."""
+        return [self.also[place] for place in self._also.places(held)]
+
     def owner(self, labels: Iterable[str]) -> str | None:
         """The team that owns the first of these categories that has an owner; the label's own before the family's."""
         for label in labels:
@@ -134,14 +193,16 @@ class Rules:
         checks: list[Check] = []
         text_checks: list[Check] = []
         for condition in conditions:
-            own = list(atoms(condition.formula))
-            simple = literal(condition.formula)
-            numbers = [self._number(atom) for atom in own]
-            if simple is not None:
-                check = Check(numbers[0], simple[1], None, condition.words)
-            else:
-                check = Check(-1, True, compiled(condition.formula, self._number), condition.words)
-            (text_checks if any(atom.field == "text" for atom in own) else checks).append(check)
+            for part in conjuncts(condition.formula):
+                own = needed(part)
+                needs = None if own is None else frozenset(self._number(atom) for atom in own)
+                simple = literal(part)
+                if simple is not None:
+                    check = Check(self._number(simple[0]), simple[1], None, condition.words, needs)
+                else:
+                    check = Check(-1, True, compiled(part, self._number), condition.words, needs)
+                reads_text = any(atom.field == "text" for atom in atoms(part))
+                (text_checks if reads_text else checks).append(check)
         return Compiled(rule.name, rule.then, conditions, tuple(checks), tuple(text_checks))
 
     def _number(self, atom: Atom) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
+from math import inf, isfinite
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -14,6 +15,9 @@ from serving.routing.faults import Fault, Path
 from serving.routing.fields import GROUPS, NPS_GROUPS, Field, field, known_fields, same
 from serving.routing.formula import All, Between, Formula, Known, Not, OneOf, Some, Value
 
+#: Conditions within conditions, and conditions that one is made of, at most.
+_DEEPEST, _LARGEST = 20, 1000
+_LONGEST = 300
 _JOINED = ("any", "all", "not", "is")
 _SET_KEYS = ("any", "all", "none", "present")
 _RANGE_KEYS = ("min", "max", "above", "below", "present")
@@ -22,11 +26,13 @@ _SPELLED = {"language": TypeAdapter(LanguageTag), "country": TypeAdapter(Country
 
 @dataclass(frozen=True)
 class Condition:
-    """One condition of a rule: how it is said, what it asks, and the field it is about (None: several)."""
+    """One condition of a rule: how it is said, what it asks, the field it is about (None: several), and how many
+    conditions it is made of."""
 
     words: str
     formula: Formula
     field: Field | None
+    size: int = 1
 
 
 @dataclass
@@ -48,6 +54,9 @@ class Reader:
 
     def read(self, when: Mapping[str, Any], path: Path) -> tuple[Condition, ...]:
         """The conditions of a table, all of which have to hold."""
+        if len(path) > 2 * _DEEPEST or len(self._open) > _DEEPEST:
+            self._fault(path[:2], f"conditions are nested too deeply; expected {_DEEPEST} levels at most")
+            return ()
         if not when:
             self._fault(path, "expected at least one condition, got none; what is always to happen stands in [default]")
         found: list[Condition] = []
@@ -91,13 +100,16 @@ class Reader:
             return []
         place = [path] if key == "not" else [(*path, number) for number in range(len(tables))]
         parts = [self.read(table, where) for table, where in zip(tables, place, strict=True)]
+        size = sum(condition.size for part in parts for condition in part)
+        if self._is_too_large(size, path):
+            return []
         whole = [All(tuple(condition.formula for condition in part)) for part in parts]
         said = [" and ".join(condition.words for condition in part) for part in parts]
         if key == "not":
-            return [Condition(f"not ({said[0]})", Not(whole[0]), None)]
+            return [Condition(_short(f"not ({said[0]})"), Not(whole[0]), None, size)]
         joined: Formula = Some(tuple(whole)) if key == "any" else All(tuple(whole))
         word = " or " if key == "any" else " and "
-        return [Condition(word.join(f"({one})" for one in said), joined, None)]
+        return [Condition(_short(word.join(f"({one})" for one in said)), joined, None, size)]
 
     def _named(self, name: str, path: Path) -> Condition | None:
         if name not in self.named:
@@ -112,8 +124,17 @@ class Reader:
             parts = self.read(self.named[name], ("conditions", name))
             self._open.pop()
             words = " and ".join(part.words for part in parts)
-            self._read[name] = Condition(f"{name} ({words})", All(tuple(part.formula for part in parts)), None)
+            size = sum(part.size for part in parts)
+            if self._is_too_large(size, ("conditions", name)):
+                parts, size = (), 0
+            whole = All(tuple(part.formula for part in parts))
+            self._read[name] = Condition(_short(f"{name} ({words})"), whole, None, size)
         return self._read[name]
+
+    def _is_too_large(self, size: int, path: Path) -> bool:
+        if size > _LARGEST:
+            self._fault(path, f"expected a condition made of {_LARGEST:,} at most, got {size:,}; write it simpler")
+        return size > _LARGEST
 
     def _field(self, asked: Field, value: object, path: Path) -> list[Condition]:
         try:
@@ -174,11 +195,13 @@ class Reader:
 
     def _value(self, asked: Field, value: object) -> Value:
         if asked.kind == "number":
-            if asked.name == "nps" and value in NPS_GROUPS:
-                return str(value)
+            if asked.name == "nps" and isinstance(value, str) and value in NPS_GROUPS:
+                return value
             expected = "a number or one of " + ", ".join(NPS_GROUPS) if asked.name == "nps" else "a number"
             return _number(asked, value, expected)
         if asked.kind == "any" and isinstance(value, str | int | float):
+            if isinstance(value, float) and not isfinite(value):
+                raise ValueError(f"expected a number, got {value}")
             return same(asked.kind, value)
         if not isinstance(value, str) or not value.strip():
             raise ValueError(f"expected words in quotes, got {value!r:.60}")
@@ -221,6 +244,10 @@ class Reader:
         fault = Fault(path, message)
         if fault not in self.faults:  # what is referred to twice is read twice
             self.faults.append(fault)
+
+
+def _short(words: str) -> str:
+    return words if len(words) <= _LONGEST else f"{words[:_LONGEST]}…"
 
 
 def label_names(schema: LabelSchema, task: str) -> list[str]:
@@ -268,6 +295,10 @@ def _possible(asked: Field, found: Between) -> bool:
 def _number(asked: Field, value: object, expected: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"expected {expected}, got {value!r:.60}")
-    if not asked.low <= value <= asked.high:
-        raise ValueError(f"{asked.name} is from {asked.low:g} to {asked.high:g}, got {value:g}")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = inf
+    if not asked.low <= number <= asked.high or not isfinite(number):
+        raise ValueError(f"{asked.name} is from {asked.low:g} to {asked.high:g}, got {value!s:.30}")
+    return number

@@ -1,5 +1,6 @@
 """The decision: pure and deterministic, no clock, no files, no network."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ from models.records import FeedbackItem, Prediction
 from serving.routing.compiled import Check, Compiled, Rules
 from serving.routing.decision import DEFAULT, OWNED, Decision, Situation
 from serving.routing.fields import reader
+from serving.routing.formula import OneOf, Value, atoms
 from serving.routing.rules import Outcome
 
 
@@ -64,13 +66,17 @@ def decide(
     )
 
 
-def route(situation: Situation, rules: Rules) -> Route:
-    """Where an item goes; :func:`decide` says it with reasons."""
+def route(situation: Situation, rules: Rules, *, path: bool = True) -> Route:
+    """Where an item goes; :func:`decide` says it with reasons. Without ``path`` what was passed over is not said."""
     held = rules.held(situation)
-    text_read = False
-    passed_over: dict[str, str] = {}
+    text_read = rules.reads_every_text
+    if text_read:
+        held |= rules.held_in_text(situation)
+    failures: dict[str, str] = {}
     fired: Compiled | None = None
-    for rule in rules.owning:
+    end = len(rules.owning)
+    for place in rules.candidates(held, path=path):
+        rule = rules.owning[place]
         failed = _failed(rule.checks, held)
         if failed is None and rule.text_checks:
             if not text_read:
@@ -78,11 +84,15 @@ def route(situation: Situation, rules: Rules) -> Route:
                 text_read = True
             failed = _failed(rule.text_checks, held)
         if failed is None:
-            fired = rule
+            fired, end = rule, place
             break
-        passed_over[rule.name] = failed
+        failures[rule.name] = failed
+    passed_over = {}
+    if path:
+        passed_over = dict(rules.first_failures[:end])
+        passed_over.update(failures)
     also: list[Compiled] = []
-    for rule in rules.also:
+    for rule in rules.also_candidates(held):
         if _failed(rule.checks, held) is None:
             if rule.text_checks and not text_read:
                 held |= rules.held_in_text(situation)
@@ -105,7 +115,7 @@ def route(situation: Situation, rules: Rules) -> Route:
 
 def _failed(checks: tuple[Check, ...], held: set[int]) -> str | None:
     """The first condition that does not hold, in words."""
-    for atom, wanted, test, words in checks:
+    for atom, wanted, test, words, _ in checks:
         if ((atom in held) is not wanted) if test is None else not test(held):
             return words
     return None
@@ -117,7 +127,8 @@ def explained(rule: Compiled, rules: Rules, situation: Situation) -> tuple[str, 
     for condition in rule.conditions:
         found = ""
         if condition.field is not None and condition.field.kind == "pattern":
-            found = _found_in_text(rules, situation)
+            asked = {value for atom in atoms(condition.formula) if isinstance(atom, OneOf) for value in atom.values}
+            found = _found_in_text(rules, situation, asked)
         elif condition.field is not None:
             values = reader(condition.field)(situation)
             said = ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
@@ -126,9 +137,9 @@ def explained(rule: Compiled, rules: Rules, situation: Situation) -> tuple[str, 
     return tuple(reasons)
 
 
-def _found_in_text(rules: Rules, situation: Situation) -> str:
+def _found_in_text(rules: Rules, situation: Situation, asked: Collection[Value]) -> str:
     text, language = situation.item.text, situation.prediction.language
-    names = rules.patterns.found(text, language)
+    names = [name for name in rules.patterns.found(text, language) if name in asked]
     words = [found for name in names if (found := rules.patterns.words(name, text, language))]
     return ", ".join(f"“{word}”" for word in sorted(set(words)))
 

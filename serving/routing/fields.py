@@ -57,13 +57,27 @@ class Field:
         return self.kind in ("label", "pattern", "any")
 
 
+#: Fields that have two names.
+_SAME = {"tasks.category": "category", "tasks.sentiment": "sentiment", "task_confidence.category": "confidence"}
+#: Where Chinese is written in which script, for tags that tell the place only.
+_SCRIPTS = {"zh-cn": "zh-hans", "zh-sg": "zh-hans", "zh-tw": "zh-hant", "zh-hk": "zh-hant", "zh-mo": "zh-hant"}
+
+
+def tag_of(language: str) -> str:
+    """A language tag as it is compared: small letters, and for Chinese the script that its place writes."""
+    tag = language.casefold().replace("_", "-")
+    return f"{_SCRIPTS[tag]}{tag[2:]}" if tag in _SCRIPTS else tag
+
+
 def known_fields() -> list[str]:
     """Every field a condition may name; of groups the part before the dot."""
-    return ["category", "sentiment", *GROUPS, "abstained", "text", "language", *_WORDS, *_NUMBERS, *_FLAGS]
+    fields = ["category", "sentiment", *GROUPS, "abstained", "text", "language", *_WORDS, *_NUMBERS, *_FLAGS]
+    return list(dict.fromkeys(fields))
 
 
 def field(name: str) -> Field:
     """The field called ``name``; KeyError if there is none."""
+    name = _SAME.get(name, name)
     group = name.partition(".")[0]
     if name in ("category", "sentiment", "abstained") or (group == "tasks" and name != group):
         return Field(name, "label")
@@ -80,14 +94,23 @@ def field(name: str) -> Field:
 
 def same(kind: Kind, value: Value) -> Value:
     """How a value is written for comparing: words without regard to case, what looks like a number as one."""
-    if kind in ("tag", "word", "any") and isinstance(value, str):
+    if kind == "tag" and isinstance(value, str):
+        return tag_of(value.strip())
+    if kind in ("word", "any") and isinstance(value, str):
         value = value.strip().casefold()
+    if kind == "any" and isinstance(value, bool):
+        return "true" if value else "false"  # as tables write it; and Python takes True for 1
     if kind == "any" and isinstance(value, str):
         try:
             return float(value)
         except ValueError:
             return value
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(value, bool) or not isinstance(value, int):
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf") if value > 0 else float("-inf")
 
 
 def answers(kind: Kind, atom: Atom, value: Value) -> bool:
@@ -96,7 +119,7 @@ def answers(kind: Kind, atom: Atom, value: Value) -> bool:
         return isinstance(value, float) and atom.holds(value)
     if not isinstance(atom, OneOf):
         return True
-    if value in atom.values and isinstance(value, bool) == any(isinstance(own, bool) for own in atom.values):
+    if value in atom.values:
         return True
     if not isinstance(value, str):
         return False
@@ -124,7 +147,7 @@ def reader(found: Field) -> Read:
     if name.startswith("meta."):
         return _meta(name.removeprefix("meta."))
     if name == "language":
-        return lambda s: (s.prediction.language.casefold(),)
+        return lambda s: (tag_of(s.prediction.language),)
     if kind == "flag" or name == "familiarity":
         return _of_prediction(name)
     return _of_item(name, kind)

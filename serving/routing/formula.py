@@ -1,6 +1,7 @@
 """Conditions as formulas over questions that one value of one field answers with yes or no."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 #: One value of a field. A field of an item has none, one, or (labels, patterns found in the text) several.
@@ -65,6 +66,11 @@ class Some:
 Formula = OneOf | Between | Known | Not | All | Some
 
 
+#: Numbers of the atoms that hold, and a function of them.
+Held = AbstractSet[int]
+Holds = Callable[[Held], bool]
+
+
 def atoms(formula: Formula) -> Iterator[Atom]:
     """Every atom of a formula, in the order of writing, those that stand twice too."""
     match formula:
@@ -77,9 +83,19 @@ def atoms(formula: Formula) -> Iterator[Atom]:
             yield formula
 
 
-def conjuncts(formula: Formula) -> tuple[Formula, ...]:
-    """The parts that all have to hold for the formula to hold."""
-    return formula.parts if isinstance(formula, All) else (formula,)
+def conjuncts(formula: Formula, wanted: bool = True) -> Iterator[Formula]:
+    """Parts that all hold exactly if the formula does (or, not ``wanted``, exactly if it does not)."""
+    match formula:
+        case Not(part):
+            yield from conjuncts(part, not wanted)
+        case All(parts) if wanted:
+            for part in parts:
+                yield from conjuncts(part)
+        case Some(parts) if not wanted:
+            for part in parts:
+                yield from conjuncts(part, False)
+        case _:
+            yield formula if wanted else Not(formula)
 
 
 def literal(formula: Formula) -> tuple[Atom, bool] | None:
@@ -90,18 +106,58 @@ def literal(formula: Formula) -> tuple[Atom, bool] | None:
     return None if isinstance(formula, All | Some) else (formula, True)
 
 
-def compiled(formula: Formula, number: Callable[[Atom], int]) -> Callable[[Collection[int]], bool]:
+def needed(formula: Formula) -> frozenset[Atom] | None:
+    """Atoms of which at least one holds wherever the formula does; None where it may hold without any."""
+    match formula:
+        case Not():
+            return None
+        case All(parts):
+            found = [own for part in parts if (own := needed(part)) is not None]
+            return min(found, key=len, default=None)
+        case Some(parts):
+            each = [needed(part) for part in parts]
+            return None if None in each else frozenset(atom for own in each for atom in own or ())
+        case _:
+            return frozenset([formula])
+
+
+def compiled(formula: Formula, number: Callable[[Atom], int]) -> Holds:
     """A function from the numbers of the atoms that hold to whether the formula does."""
     match formula:
         case Not(part):
             inner = compiled(part, number)
             return lambda held: not inner(held)
-        case All(parts):
-            every = [compiled(part, number) for part in parts]
-            return lambda held: all(part(held) for part in every)
-        case Some(parts):
-            some = [compiled(part, number) for part in parts]
-            return lambda held: any(part(held) for part in some)
+        case All(parts) | Some(parts):
+            # atoms are asked for together, which sets do fast; what is larger, one by one
+            literals = [found for part in parts if (found := literal(part)) is not None]
+            positive = frozenset(number(atom) for atom, wanted in literals if wanted)
+            negative = frozenset(number(atom) for atom, wanted in literals if not wanted)
+            rest = [compiled(part, number) for part in parts if literal(part) is None]
+            return _all(positive, negative, rest) if isinstance(formula, All) else _some(positive, negative, rest)
         case _:
             own = number(formula)
             return lambda held: own in held
+
+
+def _all(positive: frozenset[int], negative: frozenset[int], rest: Sequence[Holds]) -> Holds:
+    def holds(held: Held) -> bool:
+        if not (positive <= held and negative.isdisjoint(held)):
+            return False
+        for part in rest:  # noqa: SIM110  (a loop is twice as fast as all() here, and this is the hot path)
+            if not part(held):
+                return False
+        return True
+
+    return holds
+
+
+def _some(positive: frozenset[int], negative: frozenset[int], rest: Sequence[Holds]) -> Holds:
+    def holds(held: Held) -> bool:
+        if not positive.isdisjoint(held) or not negative <= held:
+            return True
+        for part in rest:  # noqa: SIM110
+            if part(held):
+                return True
+        return False
+
+    return holds

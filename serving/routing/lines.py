@@ -60,6 +60,7 @@ class _Walk:
         path: Path = ()
         for key in keys[:-1]:  # a name that is an array of tables means its last one
             path = self._last((*path, key))
+            self.lines.setdefault(path, line)
         path = (*path, keys[-1])
         if double:
             self.lines.setdefault(path, line)

@@ -14,7 +14,7 @@ from serving.routing.faults import Finding
 from serving.routing.formula import All, OneOf, Some
 from serving.routing.lines import line_of
 from serving.routing.rules import Outcome
-from serving.routing.space import Example, Space
+from serving.routing.space import OTHERS, Example, Space
 
 #: Of the rules that take items from a later one, so many are looked for, and so many later ones named.
 _LOOKED_FOR = 25
@@ -28,11 +28,25 @@ def lint(rules: Rules, schema: LabelSchema, lines: Mapping[faults.Path, int]) ->
     return sorted(found, key=lambda one: one.line or 0)
 
 
+def _named_in(value: object) -> Iterator[str]:
+    """Every condition that is named after `is` anywhere within."""
+    if isinstance(value, Mapping):
+        named = value.get("is", ())
+        yield from [named] if isinstance(named, str) else named
+        for inner in value.values():
+            yield from _named_in(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _named_in(inner)
+
+
 def in_words(example: Example) -> str:
     """An example as a reader would describe it: what it says no to is left out."""
     parts = []
     for name, values in example.items():
-        said = ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+        said = ", ".join(
+            f"{value:g}" if isinstance(value, float) else OTHERS.get(value, str(value)) for value in values
+        )
         if name in ("out_of_scope", "truncated"):
             parts += [name.replace("_", " ")] if True in values else []
         else:
@@ -46,10 +60,11 @@ def whole(rule: Compiled) -> All:
 
 
 class _Asked(NamedTuple):
-    """A rule, the boolean that says whether it holds, and its line."""
+    """A rule, the booleans that say whether it holds and whether it is the first that does, and its line."""
 
     rule: Compiled
     holds: int
+    fires: int
     line: int | None
 
 
@@ -60,8 +75,9 @@ def _reach(rules: Rules, space: Space, lines: Mapping[faults.Path, int]) -> Iter
     any_earlier = space.literal(Some(()))
     taken: dict[str, list[tuple[Compiled, Example]]] = {}
     for rule in rules.owning:
-        asked = _Asked(rule, space.literal(whole(rule)), line[rule.name])
-        if not space.exists([asked.holds, -any_earlier]):
+        holds = space.literal(whole(rule))
+        asked = _Asked(rule, holds, -space.any_of([-holds, any_earlier]), line[rule.name])
+        if not space.exists([asked.fires]):
             yield _unreachable(asked, earlier, space)
         else:
             for other, example in _takers(asked, earlier, any_earlier, space):
@@ -77,10 +93,10 @@ def _reach(rules: Rules, space: Space, lines: Mapping[faults.Path, int]) -> Iter
 
 def _unreachable(asked: _Asked, earlier: Sequence[_Asked], space: Space) -> Finding:
     name = asked.rule.name
-    needed = {-literal for literal in space.core([asked.holds, *(-other.holds for other in earlier)])}
-    covering = [other for other in earlier if other.holds in needed]
-    if not covering:
+    if not space.exists([asked.holds]):
         return _contradiction(asked.rule, asked.line)
+    needed = {-literal for literal in space.core([-other.holds for other in earlier], fixed=[asked.holds])}
+    covering = list({other.holds: other for other in reversed(earlier) if other.holds in needed}.values())[::-1]
     if len(covering) == 1 and not space.exists([covering[0].holds, -asked.holds]):
         first = covering[0].rule.name
         message = (
@@ -89,7 +105,8 @@ def _unreachable(asked: _Asked, earlier: Sequence[_Asked], space: Space) -> Find
         )
         return Finding("error", "same-conditions", message, asked.line)
     names = ", ".join(repr(other.rule.name) for other in covering)
-    message = f"rule {name!r} never fires: {names} before it take every item it is for; move it up or remove it"
+    takes = "takes" if len(covering) == 1 else "take"
+    message = f"rule {name!r} never fires: {names} before it {takes} every item it is for; move it up or remove it"
     return Finding("error", "unreachable", message, asked.line)
 
 
@@ -104,7 +121,7 @@ def _takers(
     """Rules that own items for which this one holds too, each with such an item."""
     found: list[_Asked] = []
     while len(found) < _LOOKED_FOR:
-        example = space.example([asked.holds, any_earlier, *(-other.holds for other in found)])
+        example = space.example([asked.holds, any_earlier, *(-other.fires for other in found)])
         if example is None:
             return
         first = next(other for other in earlier if space.true(other.holds))
@@ -181,7 +198,17 @@ def _rest(rules: Rules, lines: Mapping[faults.Path, int]) -> Iterator[Finding]:
     }
     for name in file.patterns:
         if name not in asked:
-            yield Finding("note", "unused", f"no rule asks for pattern {name!r}", lines.get(("patterns", name)))
+            place = min((line for path, line in lines.items() if path[:2] == ("patterns", name)), default=None)
+            yield Finding("note", "unused", f"no rule asks for pattern {name!r}", place)
+    used = {
+        name for when in (*(rule.when for rule in file.rules), *file.conditions.values()) for name in _named_in(when)
+    }
+    for name in file.conditions:
+        if name not in used:
+            yield Finding("note", "unused", f"no rule asks for condition {name!r}", lines.get(("conditions", name)))
+    for name in file.channels:
+        if not any(name in team.channels for team in file.teams.values()):
+            yield Finding("note", "unused", f"no team has channel {name!r}", lines.get(("channels", name)))
     named = {team for _, _, outcome in outcomes for team in (outcome.team, *outcome.notify)} | {*rules.owners.values()}
     for name in file.teams:
         if name not in named:

@@ -3,28 +3,35 @@
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from models.errors import RulesError, as_list, did_you_mean
 from models.labels import LabelSchema
+from models.text import UNKNOWN
 from models.validation import describe_one
 from serving.routing import faults, patterns
 from serving.routing.compiled import Rules
-from serving.routing.conditions import Reader, label_names
+from serving.routing.conditions import Condition, Reader, label_names
 from serving.routing.faults import Fault, Finding
 from serving.routing.lines import line_numbers, line_of
+from serving.routing.patterns import Patterns
 from serving.routing.rules import Outcome, RulesFile
 
 DEFAULT_RULES = Path(__file__).with_name("routing.toml")
 #: What people keep in order by hand is smaller; more would only hold up the service.
 MAX_BYTES = 1_000_000
 MAX_RULES = 2_000
+_DEEPEST = 50
 
 _AT_LINE = re.compile(r"\(at line (\d+), column \d+\)")
+#: From which working hours are counted, to see whether there are enough.
+_SOME_DAY = datetime(2026, 3, 10, 12, tzinfo=UTC)
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*")
 
 
@@ -55,11 +62,14 @@ def in_words(findings: list[Finding]) -> list[str]:
 
 def read_rules(path: Path, schema: LabelSchema | None = None) -> Loaded:
     """What is in a rules file, and every fault that keeps it from being used."""
+    text = ""
     try:
         text = read_text(path)
         data = tomllib.loads(text)
+        if _depth(data) > _DEEPEST:
+            raise RecursionError
     except (OSError, ValueError, RecursionError) as error:
-        return Loaded(None, [unreadable(error)], {})
+        return Loaded(None, [unreadable(error, text)], {})
     rules = data.get("rules")
     if isinstance(rules, list) and len(rules) > MAX_RULES:
         many = f"expected at most {MAX_RULES:,} rules, got {len(rules):,}; join those that differ in a value only"
@@ -75,13 +85,88 @@ def _checked(data: dict[str, Any], schema: LabelSchema | None) -> Rules | list[F
     try:
         file = RulesFile.model_validate(data)
     except ValidationError as error:
-        # what stands in the parts that are sound is looked at too, so that all is said at once
-        return [*_shape_faults(error), *_faults_of_parts(data, schema)]
+        # what is sound is looked at too, so that all is said at once
+        shape = list(shape_faults(error))
+        rest = _without(data, shape)
+        try:
+            found, _ = _content(RulesFile.model_validate(rest), schema)
+        except ValidationError:
+            return shape
+        return [*shape, *found]
+    found, conditions = _content(file, schema)
+    return found or Rules(file, conditions)
+
+
+def _content(file: RulesFile, schema: LabelSchema | None) -> tuple[list[Fault], list[tuple[Condition, ...]]]:
+    """Faults of a file that has the right shape, and the conditions of its rules."""
     reader = Reader(file.conditions, list(file.patterns), schema)
     conditions = [reader.read(rule.when, ("rules", number, "when")) for number, rule in enumerate(file.rules)]
     reader.check_named()
     found = [*reader.faults, *_reference_faults(file), *_pattern_faults(file), *_owner_faults(file, schema)]
-    return found or Rules(file, conditions)
+    found += [*_calendar_faults(file), *(() if found else _size_faults(file))]
+    return found, conditions
+
+
+#: In place of what is faulty, so that what refers to it is not called faulty too.
+_STAND_INS: Mapping[str, Any] = {
+    "teams": {"title": "x"},
+    "channels": {"kind": "file"},
+    "patterns": {"any": {"phrases": ["x"]}},
+    "conditions": {"category": ["x"]},
+    "rules": {"name": "x", "when": {"channel": "x"}, "then": {}},
+}
+
+
+#: Keys that cannot be left out of what they stand in.
+_REQUIRED = frozenset({"title", "kind", "name", "when", "then", "team", "any"})
+
+
+def _without(data: dict[str, Any], shape: Sequence[Fault]) -> dict[str, Any]:
+    """The document without what has the wrong shape: unknown keys are left out, other parts have a stand-in."""
+    rest = deepcopy(data)
+    for path in sorted({one.path for one in shape}, key=lambda one: -len(one)):
+        if _left_out(rest, path):
+            continue
+        top = str(path[0]) if path else ""
+        if top == "default":
+            rest["default"] = {"team": next(iter(rest["teams"]), "x") if isinstance(rest.get("teams"), dict) else "x"}
+        elif len(path) > 1 and top in _STAND_INS and _has(rest.get(top), path[1]):
+            name = {"name": f"stand-in-{path[1]}"} if top == "rules" else {}
+            rest[top][path[1]] = {**_STAND_INS[top], **name}
+        else:
+            rest.pop(top, None)
+    return rest
+
+
+def _left_out(rest: dict[str, Any], path: faults.Path) -> bool:
+    """Leave out the innermost key of ``path`` that may be missing, if it lies within a team, a rule or their like."""
+    least = {"patterns": 3}.get(str(path[0]), 2 if path[0] in _STAND_INS else 1) if path else 1
+    for length in range(len(path), least, -1):
+        place: Any = rest
+        for part in path[: length - 1]:
+            place = place[part] if _has(place, part) else None
+        last = path[length - 1]
+        if isinstance(place, dict) and last in place and last not in _REQUIRED:
+            del place[last]
+            return True
+    return False
+
+
+def _has(held: object, part: str | int) -> bool:
+    if isinstance(held, list):
+        return isinstance(part, int) and part < len(held)
+    return isinstance(held, dict) and part in held
+
+
+def _depth(data: object) -> int:
+    """How many tables and lists stand within each other."""
+    deepest, open_parts = 0, [(data, 1)]
+    while open_parts:
+        part, depth = open_parts.pop()
+        inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        deepest = max(deepest, depth)
+        open_parts += [(one, depth + 1) for one in inner if isinstance(one, dict | list)]
+    return deepest
 
 
 def read_text(path: Path) -> str:
@@ -90,17 +175,18 @@ def read_text(path: Path) -> str:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise ValueError(f"expected at most {MAX_BYTES:,} bytes, got more; is it a rules file?")
-    return content.decode().replace("\r\n", "\n")
+    return content.decode("utf-8-sig").replace("\r\n", "\n")
 
 
-def unreadable(error: Exception) -> Finding:
-    """What keeps a file from being read, as a finding."""
+def unreadable(error: Exception, text: str = "") -> Finding:
+    """What keeps a file, with this text, from being read, as a finding."""
     if isinstance(error, OSError):
         return Finding("error", "unreadable", f"cannot be read: {error.strerror or error}")
     if isinstance(error, tomllib.TOMLDecodeError):
         line = _AT_LINE.search(str(error))
         message = f"not valid TOML: {error}; text stands in quotes, and every table, list and quote is closed"
-        return Finding("error", "syntax", message, int(line.group(1)) if line else None)
+        last = text.rstrip("\n").count("\n") + 1  # "at end of document"
+        return Finding("error", "syntax", message, int(line.group(1)) if line else last)
     if isinstance(error, RecursionError):
         return Finding("error", "syntax", "not readable as TOML: lists or tables are nested too deeply")
     if isinstance(error, UnicodeDecodeError):
@@ -112,28 +198,28 @@ def unreadable(error: Exception) -> Finding:
 
 def _findings(found: list[Fault], lines: Mapping[faults.Path, int]) -> Iterator[Finding]:
     for fault in dict.fromkeys(found):
-        place = _place(fault.path)
+        place = place_of(fault.path)
         yield Finding(
             "error", "fault", f"{place}: {fault.message}" if place else fault.message, line_of(lines, fault.path)
         )
 
 
-def _place(path: faults.Path) -> str:
+def place_of(path: faults.Path) -> str:
     """A path as one writes it: rules[2].when.category."""
     return "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
-def _shape_faults(error: ValidationError) -> Iterator[Fault]:
+def shape_faults(error: ValidationError, model: type[BaseModel] = RulesFile) -> Iterator[Fault]:
+    """What pydantic found wrong in a document, each with its path and in words."""
     for detail in error.errors(include_url=False):
         path = tuple(part for part in detail["loc"] if part != "[key]")
-        known = _known_keys(path)
+        known = _known_keys(path, model)
         for line in describe_one(detail, known).split("\n"):
             yield Fault(path, line)
 
 
-def _known_keys(path: faults.Path) -> list[str]:
+def _known_keys(path: faults.Path, model: Any) -> list[str]:
     """The keys that may stand beside the last one of ``path``."""
-    model: Any = RulesFile
     for part in path[:-1]:
         if not isinstance(part, str) or model is None:
             continue
@@ -148,21 +234,6 @@ def _inner(annotation: Any) -> Any:
         return annotation
     found = [inner for part in getattr(annotation, "__args__", ()) if (inner := _inner(part)) is not None]
     return found[0] if found else None
-
-
-def _faults_of_parts(data: dict[str, Any], schema: LabelSchema | None) -> Iterator[Fault]:
-    named, own_patterns, rules = data.get("conditions"), data.get("patterns"), data.get("rules")
-    sound = {name: table for name, table in _items(named) if isinstance(table, dict)}
-    reader = Reader(sound, [name for name, _ in _items(own_patterns)], schema)
-    for number, rule in enumerate(rules if isinstance(rules, list) else ()):
-        if isinstance(rule, dict) and isinstance(rule.get("when"), dict):
-            reader.read(rule["when"], ("rules", number, "when"))
-    reader.check_named()
-    yield from reader.faults
-
-
-def _items(table: object) -> Iterator[tuple[str, object]]:
-    yield from table.items() if isinstance(table, dict) else ()
 
 
 def _reference_faults(file: RulesFile) -> Iterator[Fault]:
@@ -195,6 +266,34 @@ def _pattern_faults(file: RulesFile) -> Iterator[Fault]:
                 yield Fault(path, f"expected a language tag like ro or zh-Hant, or `any`, got {language!r}")
             for inner, reason in patterns.faults_of(pattern, language):
                 yield Fault((*path, *inner), reason)
+
+
+def _calendar_faults(file: RulesFile) -> Iterator[Fault]:
+    """Outcomes with more working hours than the team has in the years to come."""
+    calendars = {name: team.calendar() for name, team in file.teams.items()}
+    owners = [name for name, team in file.teams.items() if team.owns]
+    outcomes: list[tuple[faults.Path, Outcome]] = [(("default",), file.default), (("owned",), file.owned)]
+    outcomes += [(("rules", number, "then"), rule.then) for number, rule in enumerate(file.rules)]
+    for path, outcome in outcomes:
+        for team in {outcome.team} if outcome.team else {*owners, file.default.team}:
+            if outcome.due_hours is None or team not in calendars:
+                continue
+            try:
+                calendars[team].due(_SOME_DAY, outcome.due_hours)
+            except ValueError:
+                yield Fault(
+                    (*path, "due_hours"), f"team {team!r} does not work {outcome.due_hours:g} hours in ten years"
+                )
+
+
+def _size_faults(file: RulesFile) -> Iterator[Fault]:
+    """Patterns that do not fit; a text of an unknown language is looked at with those of all languages."""
+    patterns_of = Patterns(file.patterns)
+    languages = sorted({language for own in file.patterns.values() for language in own} - {patterns.ANY})
+    for language in [*languages, UNKNOWN] if file.patterns else ():
+        if patterns_of.too_large(language):
+            texts = f"texts in {language}" if language != UNKNOWN else "texts of which the language is not known"
+            yield Fault(("patterns",), f"the patterns for {texts} are too many together; leave out the rarest phrases")
 
 
 def _owner_faults(file: RulesFile, schema: LabelSchema | None) -> Iterator[Fault]:

@@ -5,6 +5,7 @@ expressions. Blank spaCy pipelines only cut a text into tokens: no model and no 
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import re2
 
 from models.text import UNKNOWN, plain
+from serving.routing.fields import tag_of
 from serving.routing.rules import Pattern
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from spacy.matcher import Matcher
 
 ANY = "any"
+#: So many languages, and different selections of patterns, are kept ready.
+_TAGS, _MADE = 1000, 60
 #: Attributes of a token that a blank pipeline knows.
 TOKEN_ATTRIBUTES = frozenset(
     {
@@ -29,12 +33,18 @@ TOKEN_ATTRIBUTES = frozenset(
 )
 _PREDICATES = frozenset({"IN", "NOT_IN", "==", "!=", ">=", "<=", ">", "<", "FUZZY"})
 
-# Scripts written without blanks: a phrase in them may begin and end anywhere.
-_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-_IS_UNSPACED = re2.compile(f"[{_UNSPACED}]")
-_BEFORE, _AFTER = r"(?:^|[^\pL\pM\pN])", r"(?:[^\pL\pM\pN]|$)"
-_BETWEEN = r"[^\pL\pM\pN]+"
+# Scripts written without blanks (Han, Kana, Thai, Lao, Khmer, Burmese): a phrase in them may begin and end anywhere.
+_UNSPACED = (
+    r"\u2e80-\u2fff\u3005-\u3007\u3021-\u3029\u3038-\u303b\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    r"\uf900-\ufaff\U00020000-\U0003ffff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+)
+_IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_SCRIPTS_MEET = re.compile(f"(?<=[{_UNSPACED}])(?=[^{_UNSPACED} ])|(?<=[^{_UNSPACED} ])(?=[{_UNSPACED}])")
+_SIGNS = re.compile(r"[\W_]+")
 _BLANKS = re.compile(r"\s+")
+#: Token patterns look at so many characters of a text: what repeats in them costs the square of its length.
+_READ = 5_000
+_STAR_WITHIN = re.compile(r"\*\S")
 _LOOK = re.compile(r"\(\?(<?[=!])")
 #: Compiled patterns of one language take at most so many bytes.
 _MEMORY = 64 << 20
@@ -46,31 +56,62 @@ class Patterns:
     def __init__(self, patterns: Mapping[str, Mapping[str, Pattern]]) -> None:
         self._patterns = patterns
         self._finders: dict[str, _Finder] = {}
+        self._made: dict[tuple[tuple[str, ...], str], _Finder] = {}
+        self._languages = {own for by_language in patterns.values() for own in by_language}
+        self._have_tokens = any(one.tokens for by_language in patterns.values() for one in by_language.values())
+        self._last: tuple[str, str, tuple[str, ...]] = ("", "", ())
 
     def found(self, text: str, language: str) -> tuple[str, ...]:
         """Names of the patterns that are in ``text``, of those for its language (all, where it is not known)."""
+        last_text, last_language, found = self._last
+        if text is not last_text or language is not last_language:  # reasons and replays ask for the same text again
+            found = self._finder(language).found(text)
+            self._last = (text, language, found)
+        return found
+
+    def _finder(self, language: str) -> "_Finder":
         finder = self._finders.get(language)
         if finder is None:
-            if len(self._finders) > 200:  # tags come from callers
+            if len(self._finders) > _TAGS:  # tags come from callers
                 self._finders.clear()
-            finder = self._finders[language] = _Finder(self._for(language), language)
-        return finder.found(text)
+            # the many tags to which the same patterns apply share what is made of them
+            own = tuple(sorted(one for one in self._languages if self._applies(one, language)))
+            base = language.partition("-")[0] if self._have_tokens else ""
+            made = self._made.get((own, base))
+            if made is None:
+                made = self._made[own, base] = _Finder(self._for(language), language)
+                while len(self._made) > _MADE:
+                    del self._made[next(iter(self._made))]
+            finder = self._finders[language] = made
+        return finder
+
+    def too_large(self, language: str) -> bool:
+        """Whether the patterns for texts in a language do not fit the memory that RE2 is given for them."""
+        try:
+            self._finder(language)
+        except re2.error:
+            return True
+        return False
 
     def words(self, name: str, text: str, language: str) -> str | None:
         """The part of a text in which the pattern ``name`` was found, as far as a phrase or expression found it."""
         for pattern in self._for(language).get(name, ()):
             for source, folded in _sources(pattern):
-                hit = re2.compile(source, _options(folded)).search(plain(text) if folded else text)
+                hit = re2.compile(source, _options(folded)).search(spaced(text) if folded else text)
                 if hit:
                     return str(hit.group(0)).strip()
         return None
 
+    @staticmethod
+    def _applies(own: str, language: str) -> bool:
+        tag = tag_of(language)
+        return own == ANY or tag == UNKNOWN or _covers(tag_of(own), tag)
+
     def _for(self, language: str) -> dict[str, list[Pattern]]:
-        tag = language.casefold()
         chosen: dict[str, list[Pattern]] = {}
         for name, by_language in self._patterns.items():
             for own, pattern in by_language.items():
-                if own == ANY or tag == UNKNOWN or _covers(own.casefold(), tag):
+                if self._applies(own, language):
                     chosen.setdefault(name, []).append(pattern)
         return chosen
 
@@ -81,6 +122,10 @@ def faults_of(pattern: Pattern, language: str) -> list[tuple[tuple[str | int, ..
     for number, phrase in enumerate(pattern.phrases):
         if not re.search(r"\w", phrase):
             faults.append((("phrases", number), f"expected words, got {phrase!r}"))
+        elif _STAR_WITHIN.search(phrase):
+            faults.append(
+                (("phrases", number), f"`*` stands for the end of a word, or for a whole one; got {phrase!r}")
+            )
     for number, source in enumerate(pattern.regex):
         if reason := _regex_fault(source):
             faults.append((("regex", number), reason))
@@ -118,10 +163,10 @@ class _Finder:
     def found(self, text: str) -> tuple[str, ...]:
         hits: set[str] = set()
         for folded, all_at_once, names in self._sets:
-            hits.update(names[number] for number in all_at_once.Match(plain(text) if folded else text) or ())
+            hits.update(names[number] for number in all_at_once.Match(spaced(text) if folded else text) or ())
         if self._matcher is not None:
             nlp, matcher = self._matcher
-            hits.update(nlp.vocab.strings[key] for key, _, _ in matcher(nlp.make_doc(text)))
+            hits.update(nlp.vocab.strings[key] for key, _, _ in matcher(nlp.make_doc(text[:_READ])))
         return tuple(hits)
 
     @cached_property
@@ -160,15 +205,43 @@ def _sources(pattern: Pattern) -> Iterable[tuple[str, bool]]:
     yield from ((source, False) for source in pattern.regex)
 
 
+def spaced(text: str) -> str:
+    """The folded text with one blank for all signs between words, at both ends, and where scripts meet.
+
+    With it a phrase needs no classes of letters: each costs RE2 thousands of instructions, and a few hundred phrases
+    would not fit its memory.
+    """
+    folded = plain(text)
+    if folded.isascii():
+        return f" {_SIGNS.sub(' ', folded).strip()} "
+    words = _SIGNS.sub(_one_blank, folded)
+    if _IS_UNSPACED.search(words):
+        words = _SCRIPTS_MEET.sub(" ", words)
+    return f" {words.strip()} "
+
+
+def _one_blank(signs: re.Match[str]) -> str:
+    """A blank for signs; marks that spell a sound, as in Hindi, belong to the word, though Python has them apart."""
+    found = signs.group()
+    if found.isascii():
+        return " "
+    return _BLANKS.sub(" ", "".join(one if unicodedata.category(one)[0] == "M" else " " for one in found))
+
+
 def _phrase(phrase: str) -> str:
-    """A phrase as an expression over folded text: whole words, `*` at a word's end for any ending."""
-    words = _BLANKS.split(plain(phrase).strip())
-    first, last = words[0][:1], words[-1][-1:]
-    inside = _BETWEEN.join(
-        re2.escape(word.removesuffix("*")) + (r"[\pL\pM\pN]*" if word.endswith("*") else "") for word in words
-    )
-    before = "" if _IS_UNSPACED.search(first) else _BEFORE
-    return before + inside + ("" if _IS_UNSPACED.search(last) else _AFTER)
+    """A phrase as an expression over spaced text: whole words, `*` at a word's end for any ending, alone for a word."""
+    words = [word for part in _BLANKS.split(phrase.strip()) for word in _words(part)]
+    inside = " ".join(re2.escape(word.removesuffix("*")) + ("[^ ]*" if word.endswith("*") else "") for word in words)
+    before = "" if _IS_UNSPACED.search(words[0][:1]) else " "
+    return before + inside + ("" if _IS_UNSPACED.search(words[-1][-1:]) else " ")
+
+
+def _words(part: str) -> list[str]:
+    """A word of a phrase as it stands in spaced text, which may be several: m-a."""
+    found = spaced(part.removesuffix("*")).split()
+    if part.endswith("*"):
+        return [*found[:-1], f"{found[-1]}*"] if found else ["*"]
+    return found
 
 
 def _options(folded: bool) -> re2.Options:
@@ -193,11 +266,18 @@ def _regex_fault(source: str) -> str | None:
     return "it matches the empty text, so every text" if re2.compile(source, _options(False)).search("") else None
 
 
+def _holds_regex(value: object) -> bool:
+    """Whether a token asks for a regular expression, at any depth."""
+    if isinstance(value, Mapping):
+        return any(str(key).upper() == "REGEX" or _holds_regex(inner) for key, inner in value.items())
+    return isinstance(value, list | tuple) and any(_holds_regex(inner) for inner in value)
+
+
 def _token_faults(tokens: tuple[Mapping[str, Any], ...], language: str) -> list[str]:
     faults = [] if tokens else ["expected at least one token, got none"]
     for token in tokens:
         for key, value in token.items():
-            if key.upper() == "REGEX" or (isinstance(value, Mapping) and "REGEX" in value):
+            if key.upper() == "REGEX" or _holds_regex(value):
                 faults.append("regular expressions in tokens are not bounded in time; write them under `regex`")
             elif key.upper() not in TOKEN_ATTRIBUTES:
                 faults.append(

@@ -8,12 +8,12 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from models.errors import DataError, did_you_mean
-from models.formats import json_rows
+from models.formats import json_lines, json_object
 from models.progress import Advance
-from models.records import FeedbackItem, Prediction
+from models.records import FeedbackItem, Moment, Prediction
 from models.rejects import Reject
 from models.validation import describe
 from serving.routing.compiled import Rules
@@ -105,29 +105,38 @@ def read_past(path: Path, now: datetime | None = None) -> Iterator[Past | Reject
         DataError: the file cannot be read.
     """
     moment = now or datetime.now(UTC)
-    for place, row in json_rows(path):
-        if isinstance(row, Reject):
-            yield row
-            continue
+    for place, line in json_lines(path):
         try:
-            prediction = Prediction.model_validate(row.pop("prediction", None))
-            received = row.pop("received_at", None)
-            item = FeedbackItem.model_validate({name: row[name] for name in row if name in FeedbackItem.model_fields})
-        except ValidationError as error:
-            if error.title == Prediction.__name__:
-                wanted = "expected a `prediction` as `feedback classify --out FILE.jsonl` writes it"
-                yield Reject(place, f"{wanted}: {'; '.join(describe(error, (), 'prediction'))}", row)
-            else:
-                yield Reject(place, "; ".join(describe(error)), row)
+            row = _Row.model_validate_json(line)
+        except ValidationError:
+            yield _bad_row(place, line)
             continue
-        at = item.created_at or moment
-        if received is not None:
-            try:
-                at = datetime.fromisoformat(received)
-            except (TypeError, ValueError):
-                yield Reject(place, "received_at: expected a date and time like 2026-03-10T09:30:00+01:00", row)
-                continue
-        yield Past(item, prediction, at if at.tzinfo else at.replace(tzinfo=UTC))
+        yield Past(row, row.prediction, row.received_at or row.created_at or moment)
+
+
+class _Row(FeedbackItem):
+    """A line as `feedback classify` writes it; labels that stand there too do not matter here."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    prediction: Prediction
+    received_at: Moment | None = None
+
+
+def _bad_row(place: str, line: bytes) -> Reject:
+    row = json_object(place, line)
+    if isinstance(row, Reject):
+        return row
+    try:
+        Prediction.model_validate(row.get("prediction"))
+    except ValidationError as error:
+        wanted = "expected a `prediction` as `feedback classify --out FILE.jsonl` writes it"
+        return Reject(place, f"{wanted}: {'; '.join(describe(error, (), 'prediction'))}", row)
+    try:
+        _Row.model_validate(row)
+    except ValidationError as error:
+        return Reject(place, "; ".join(describe(error)), row)
+    return Reject(place, "not strict JSON", row)
 
 
 def paired(
@@ -158,12 +167,17 @@ def paired(
 
 def replay(pairs: Iterable[tuple[Past, Past]], old: Rules, new: Rules) -> Replay:
     """Decide each item both ways: as ``old`` with its first prediction, as ``new`` with its second."""
+    if old.file.patterns == new.file.patterns:
+        new.patterns = old.patterns  # so that each text is looked at once
+    for name, calendar in old.calendars.items():
+        if new.calendars.get(name) == calendar:
+            new.calendars[name] = calendar  # and each due time counted once
     found = Replay()
     teams, urgencies = (Counter[str](), Counter[str]()), (Counter[str](), Counter[str]())
     load: dict[str, dict[date, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
     for first, second in pairs:
-        before = route(Situation(first.item, first.prediction, first.received_at), old)
-        after = route(Situation(second.item, second.prediction, second.received_at), new)
+        before = route(Situation(first.item, first.prediction, first.received_at), old, path=False)
+        after = route(Situation(second.item, second.prediction, second.received_at), new, path=False)
         found.n += 1
         for side, decision, rules in ((0, before, old), (1, after, new)):
             teams[side][decision.team] += 1

@@ -1,6 +1,7 @@
 """A rules file as data: teams, channels, patterns, named conditions, rules and their outcomes."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from functools import cached_property
@@ -12,7 +13,16 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from serving.routing.decision import Deliver, Urgency
 from serving.routing.hours import Calendar, public_holidays, read_week
 
-Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
+
+
+def _a_name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError("expected a name of small letters, digits, - and _")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_a_name)]
 
 
 def _tuple(value: object) -> object:
@@ -30,7 +40,7 @@ Names = Annotated[tuple[Name, ...], BeforeValidator(_one_or_several)]
 def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (ValueError, OSError):
+    except (KeyError, ValueError, OSError):
         raise ValueError("expected a time zone like Europe/Bucharest") from None
     return name
 
@@ -97,6 +107,13 @@ class Pattern(_Strict):
     tokens: Annotated[tuple[tuple[Mapping[str, Any], ...], ...], BeforeValidator(_tuple)] = ()
     regex: Several = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _stands_under_a_language(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            raise ValueError("expected a language before it, like [patterns.NAME.ro], or [patterns.NAME.any] for all")
+        return value
+
     @field_validator("tokens", mode="before")
     @classmethod
     def _are_lists_of_tokens(cls, value: object) -> object:
@@ -137,6 +154,17 @@ class DefaultOutcome(Outcome):
     team: Name
 
 
+class OwnedOutcome(Outcome):
+    """What is decided where no rule holds and a team owns the category: that team has it."""
+
+    @field_validator("team")
+    @classmethod
+    def _is_the_owner(cls, team: str | None) -> str | None:
+        if team is not None:
+            raise ValueError("the team that owns the category gets it; name teams in their `owns`, or write a rule")
+        return team
+
+
 class Rule(_Strict):
     """A named rule; ``description`` says why it is there.
 
@@ -168,7 +196,7 @@ class RulesFile(_Strict):
 
     version: Literal[1] = 1
     default: DefaultOutcome
-    owned: Outcome = Outcome()
+    owned: OwnedOutcome = OwnedOutcome()
     teams: Mapping[Name, Team]
     channels: Mapping[Name, Channel] = {}
     patterns: Mapping[Name, Mapping[str, Pattern]] = {}

@@ -26,7 +26,14 @@ Example = Mapping[str, tuple[Value, ...]]
 #: Fields that are looked at though no rule may ask about them.
 _ALWAYS = ("category", "sentiment", "abstained", "out_of_scope")
 _ELSE = "something else"
-_OTHER_LANGUAGE, _OTHER_SCRIPT, _OTHER_COUNTRIES = "tlh", "qaaa", ("XX", "XY", "XZ")
+#: Values that stand for all that no rule names; the first that none does name is taken.
+_LANGUAGES = ("tlh", *(f"qa{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"))
+_SCRIPTS = tuple(f"qaa{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")
+_COUNTRIES = tuple(f"x{letter}" for letter in "xyzabcdefghijklmnopqrstuvw")
+#: What stands for a value that no rule names, in words.
+OTHERS: Mapping[Value, str] = {
+    **dict.fromkeys((*_LANGUAGES, *_COUNTRIES), "another one"),
+}
 
 
 class Space:
@@ -46,7 +53,7 @@ class Space:
         for name, own in by_field.items():
             self._add_field(field(name), own)
         for task, abstained in self._cells["abstained"].items():
-            if task != _ELSE:  # of what is out of scope no task is sure
+            if task is not None:  # of what is out of scope no task is sure
                 self._solver.add_clause([-self._cells["out_of_scope"][True], abstained])
 
     def literal(self, formula: Formula) -> int:
@@ -100,23 +107,24 @@ class Space:
             if (chosen := tuple(value for value, one in cells.items() if values[one] and value is not None))
         }
 
-    def core(self, wanted: Sequence[int]) -> list[int]:
-        """A part of ``wanted`` that no item fulfils, and of which none can be left out.
+    def core(self, wanted: Sequence[int], fixed: Sequence[int] = ()) -> list[int]:
+        """A part of ``wanted`` that no item fulfils together with ``fixed``, and of which none can be left out.
 
         Meaningful only where :meth:`exists` says that there is no item.
         """
-        kept = self._refuted(wanted) or []
+        kept = self._refuted(wanted, fixed) or []
         for literal in list(kept):
             rest = [other for other in kept if other != literal]
-            if (smaller := self._refuted(rest)) is not None:
-                kept = [one for one in rest if one in smaller]
+            if literal in kept and (smaller := self._refuted(rest, fixed)) is not None:
+                kept = smaller
         return kept
 
-    def _refuted(self, wanted: Sequence[int]) -> list[int] | None:
-        """Those of ``wanted`` that an attempt to fulfil all showed impossible; None if they are not."""
-        if self.exists(wanted):
+    def _refuted(self, wanted: Sequence[int], fixed: Sequence[int]) -> list[int] | None:
+        """Those of ``wanted`` that an attempt to fulfil all showed impossible with ``fixed``; None if they are not."""
+        if self.exists([*fixed, *wanted]):
             return None
-        return [-literal for literal in self._solver.get_conflict()]
+        conflict = {-literal for literal in self._solver.get_conflict()}
+        return [literal for literal in wanted if literal in conflict]
 
     def true(self, literal: int) -> bool:
         """Whether a boolean is true for the last example."""
@@ -147,7 +155,7 @@ class Space:
                 given[name] = _plain(values[0])
         prediction = Prediction(
             tasks=tasks,
-            language=str(example.get("language", (_OTHER_LANGUAGE,))[0]),
+            language=str(example.get("language", _LANGUAGES)[0]),
             familiarity=float(example["familiarity"][0]) if "familiarity" in example else None,
             out_of_scope=True in example["out_of_scope"],
             truncated=True in example.get("truncated", ()),
@@ -225,14 +233,14 @@ class Space:
             case "flag":
                 return [True, False]
             case "tag":
-                return [*named, *(f"{tag}-{_OTHER_SCRIPT}" for tag in named), _OTHER_LANGUAGE]
+                script = _unnamed(_SCRIPTS, [part for tag in named for part in str(tag).split("-")])
+                return [*named, *(f"{tag}-{script}" for tag in named), _unnamed(_LANGUAGES, named)]
             case "word" if about.name == "country":
-                other = next(code for code in _OTHER_COUNTRIES if code.casefold() not in named)
-                return [*named, other.casefold(), None]
+                return [*named, _unnamed(_COUNTRIES, named), None]
             case "word":
-                return [*named, _ELSE, None]
+                return [*named, _else(named), None]
             case "any":
-                return [*named, _ELSE, *_numbers(about, own)]
+                return [*named, _else(named), *_numbers(about, own)]
             case "number":
                 return [*_numbers(about, own), *([None] if self._may_lack(about) else [])]
 
@@ -247,6 +255,17 @@ class Space:
         self._top += 1
         self._solver.add_clause([self._top, -self._top])  # what stands in no clause cannot be asked for
         return self._top
+
+
+def _unnamed(stand_ins: Sequence[str], named: Sequence[Value]) -> str:
+    return next((one for one in stand_ins if one not in named), stand_ins[0])
+
+
+def _else(named: Sequence[Value]) -> str:
+    found = _ELSE
+    while found in named:
+        found += "…"
+    return found
 
 
 def _held(about: Field, own: Sequence[Atom], value: Value | None) -> frozenset[Atom]:
