@@ -150,23 +150,22 @@ def rules_replay(
 
     Example: feedback rules replay --old routing.toml --new my-routing.toml --data answers.jsonl --max-moved 5%
     """
-    from models.rejects import Reject
     from serving.routing.load import DEFAULT_RULES, load_rules
     from serving.routing.replay import as_json as json_of
-    from serving.routing.replay import paired, replay
+    from serving.routing.replay import replay_files
     from serving.rules_view import show_replay
 
     if new is None and against is None:
         raise ConfigError("expected --new RULES, --against FILE or both: without them nothing changes")
     bounds = _bounds(max_moved, max_load or [])
     schema = _schema(labels) if labels else None
-    before = load_rules(old or DEFAULT_RULES, schema)
-    after = before if new is None else load_rules(new, schema)
-    rejected: list[Reject] = []
+    before = old or DEFAULT_RULES
+    after = load_rules(new or before, schema)
+    load_rules(before, schema)  # so that its faults are told before the work begins
     with terminal.Terminal().stage("replaying", None, "items") as advance:
-        found = replay(paired(data, against, rejected.append, advance), before, after)
+        found, rejected, first = replay_files(data, against, before, new or before, schema, advance)
     if rejected:
-        terminal.warn(f"{len(rejected):,} row(s) left out; first: {rejected[0]}")
+        terminal.warn(f"{rejected:,} row(s) left out; first: {first}")
     if as_json:
         typer.echo(json_of(found))
     else:

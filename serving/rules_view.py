@@ -76,9 +76,12 @@ def explanation_json(
 
 def show_replay(found: Replay, busiest: Mapping[str, tuple[int, int]]) -> None:
     """What moves: by team, urgency and due time, from where to where, and examples."""
-    terminal.table(
+    terminal.say(
         f"{found.n:,} items decided both ways: {found.moved:,} move ({found.share_moved:.2%}), "
-        f"{found.other_rule:,} only take another rule",
+        f"{found.other_rule:,} only take another rule"
+    )
+    terminal.table(
+        "team",
         ["team", "before", "after", "change", "most a day before", "after"],
         [
             [team, f"{one:,}", f"{other:,}", _change(one, other), *(f"{most:,}" for most in busiest[team])]

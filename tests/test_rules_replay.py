@@ -17,8 +17,9 @@ from models.labels import LabelSchema
 from models.records import FeedbackItem, ModelName, Prediction, TaskPrediction
 from models.rejects import Reject
 from serving.routing.decide import decide
+from serving.routing.history import CHUNK, Past, pairs_of, read_lines, read_past
 from serving.routing.load import load_rules
-from serving.routing.replay import Bounds, Past, paired, read_past, replay
+from serving.routing.replay import Bounds, replay, replay_files
 
 SCHEMA = LabelSchema.load()
 START = datetime(2026, 3, 2, 6, tzinfo=UTC)
@@ -195,14 +196,36 @@ def test_two_models_are_compared_on_the_same_items_only(tmp_path):
     first = write_jsonl(tmp_path / "a.jsonl", [row(past()), row(past())])
     second = write_jsonl(tmp_path / "b.jsonl", [row(past("product/defect")), row(past()) | {"text": "another"}])
     rejects: list[Reject] = []
-    pairs = paired(first, second, rejects.append, lambda _: None)
-    one, other = next(pairs)
-    assert (one.prediction.tasks["category"].labels, other.prediction.tasks["category"].labels) == (
-        ("other",),
-        ("product/defect",),
-    )
-    with pytest.raises(DataError, match=r"row 2 is not the item that stands there"):
+    pairs = pairs_of(list(read_lines(first, second)), START, rejects.append)
+    labels = [one.prediction.tasks["category"].labels for one in next(pairs)]
+    assert labels == [("other",), ("product/defect",)]
+    with pytest.raises(DataError, match=r"a.jsonl:2 and \S+b.jsonl:2 are not the same item"):
         next(pairs)
+    longer = write_jsonl(tmp_path / "c.jsonl", [row(past())] * 3)
+    with pytest.raises(DataError, match=r"do not hold the same items: one ends at row 3"):
+        list(read_lines(first, longer))
+
+
+def test_a_large_file_is_counted_like_a_small_one_by_several_processes(tmp_path):
+    (tmp_path / "old.toml").write_text(OLD)
+    (tmp_path / "new.toml").write_text(NEW)
+    kinds = [past("product/defect", nps=1, sentiment="negative"), past("marketing_sales/pricing", id="p"), past()]
+    rows = [row(one) for _ in range(CHUNK) for one in kinds] + [{"text": "no prediction"}]
+    rows[0]["id"] = "first"
+    data = write_jsonl(tmp_path / "a.jsonl", rows)
+    counted: list[int] = []
+    found, rejected, first = replay_files(
+        data, None, tmp_path / "old.toml", tmp_path / "new.toml", SCHEMA, counted.append
+    )
+    assert sum(counted) == len(rows)
+    assert len(counted) == 4
+    assert (rejected, first.place) == (1, f"{data}:{len(rows)}")
+    rules = [load_rules(tmp_path / name, SCHEMA) for name in ("old.toml", "new.toml")]
+    alone = replay([(one, one) for one in kinds], *rules)
+    assert (found.n, found.moved) == (3 * CHUNK, alone.moved * CHUNK)
+    assert found.matrix == Counter({move: n * CHUNK for move, n in alone.matrix.items()})
+    assert found.teams == {team: (one * CHUNK, other * CHUNK) for team, (one, other) in alone.teams.items()}
+    assert [move.id for move in found.examples["urgency high → urgent"]] == ["first", None, None]
 
 
 def run(folder: Path, *options: str) -> subprocess.CompletedProcess:

@@ -1,6 +1,6 @@
 """The decision: pure and deterministic, no clock, no files, no network."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -50,16 +50,17 @@ def decide(
         reasons = ("no rule held", f"{found.team} owns the category")
     else:
         reasons = ("no rule held", "nobody owns the category")
+    outcome, also = found.outcome, found.also
     return Decision.model_construct(
         team=found.team,
         rule=found.rule,
-        urgency=found.outcome.urgency,
+        urgency=outcome.urgency,
         due_at=found.due_at,
-        deliver=found.outcome.delivered,
-        notify=_joined(found.outcome.notify, *(rule.then.notify for rule in found.also)),
-        tags=_joined(found.outcome.tags, *(rule.then.tags for rule in found.also)),
-        needs_review=found.outcome.review,
-        also=tuple(rule.name for rule in found.also),
+        deliver=outcome.delivered,
+        notify=_joined(outcome.notify, [rule.then.notify for rule in also]) if also else outcome.notify,
+        tags=_joined(outcome.tags, [rule.then.tags for rule in also]) if also else outcome.tags,
+        needs_review=outcome.review,
+        also=tuple(rule.name for rule in also),
         reasons=reasons,
         passed_over=found.passed_over,
         rules_version=rules.digest,
@@ -92,7 +93,7 @@ def route(situation: Situation, rules: Rules, *, path: bool = True) -> Route:
         passed_over = dict(rules.first_failures[:end])
         passed_over.update(failures)
     also: list[Compiled] = []
-    for rule in rules.also_candidates(held):
+    for rule in rules.also_candidates(held) if rules.also else ():
         if _failed(rule.checks, held) is None:
             if rule.text_checks and not text_read:
                 held |= rules.held_in_text(situation)
@@ -144,6 +145,6 @@ def _found_in_text(rules: Rules, situation: Situation, asked: Collection[Value])
     return ", ".join(f"“{word}”" for word in sorted(set(words)))
 
 
-def _joined(first: tuple[str, ...], *more: tuple[str, ...]) -> tuple[str, ...]:
+def _joined(first: tuple[str, ...], more: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
     """All of them in order, each once."""
     return tuple(dict.fromkeys((*first, *(one for part in more for one in part))))

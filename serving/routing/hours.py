@@ -1,11 +1,12 @@
 """Working time of a team: when it works, and when a number of working hours is over."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,8 @@ Week = tuple[tuple[Span, ...], ...]
 _MIDNIGHT = 24 * 60
 #: After so many days without enough working time something is wrong with the calendar.
 _FAR = 3660
+#: Days before and after an item for which working time is counted at once.
+_BEHIND, _AHEAD = 60, 400
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Calendar:
     off: frozenset[date] = frozenset()
     country: str | None = None
     _last: list[tuple[datetime, float, datetime]] = dataclass_field(default_factory=list, compare=False)
-    _spans: dict[date, tuple[tuple[float, float], ...]] = dataclass_field(default_factory=dict, compare=False)
+    _table: list["_Table"] = dataclass_field(default_factory=list, compare=False)
 
     @cached_property
     def always(self) -> bool:
@@ -58,27 +61,29 @@ class Calendar:
             return (start.astimezone(UTC) + timedelta(hours=hours)).astimezone(self.zone)
         left = round(hours * 3600, 3)  # 1.1 hours are 66 minutes, and no more by a hair
         now = start.timestamp()
-        day = start.astimezone(self.zone).date()
-        for _ in range(_FAR):
-            for begin, end in self._on(day):
-                passed = end - max(begin, now)
-                if passed >= left:
-                    return datetime.fromtimestamp(max(begin, now) + left, self.zone)
-                left -= max(passed, 0.0)
-            day += timedelta(days=1)
-        raise ValueError(f"the team does not work {hours:g} hours within ten years of {start.date()}")
+        days = _AHEAD
+        while True:
+            table = self._table[0] if self._table else None
+            found = None if table is None else table.due(now, left)
+            if found is not None:
+                return datetime.fromtimestamp(found, self.zone)
+            if days > _FAR:
+                raise ValueError(f"the team does not work {hours:g} hours within ten years of {start.date()}")
+            self._table[:] = [self._made(start.astimezone(self.zone).date(), days, table)]
+            days *= 2
 
-    def _on(self, day: date) -> tuple[tuple[float, float], ...]:
-        """Working time of a day as seconds since 1970."""
-        found = self._spans.get(day)
-        if found is None:
-            free = day in self.off or (self.country is not None and day in self._public(self.country))
-            spans = () if free else self.week[day.weekday()]
-            found = tuple((self._moment(day, begin), self._moment(day, end)) for begin, end in spans)
-            if len(self._spans) >= _FAR:
-                self._spans.clear()
-            self._spans[day] = found
-        return found
+    def _made(self, day: date, ahead: int, before: "_Table | None") -> "_Table":
+        """Working time from a while before ``day`` to ``ahead`` days after it, and of the days that were known."""
+        first, last = day - timedelta(days=_BEHIND), day + timedelta(days=ahead)
+        if before is not None and (max(last, before.last) - min(first, before.first)).days <= 2 * _FAR:
+            first, last = min(first, before.first), max(last, before.last)
+        spans = [
+            (self._moment(one, begin), self._moment(one, end))
+            for one in (first + timedelta(days=number) for number in range((last - first).days + 1))
+            if not (one in self.off or (self.country is not None and one in public_holidays(self.country)))
+            for begin, end in self.week[one.weekday()]
+        ]
+        return _Table(first, last, self._moment(first, 0), spans)
 
     def _moment(self, day: date, minute: int) -> float:
         days, rest = divmod(minute, _MIDNIGHT)
@@ -90,9 +95,35 @@ class Calendar:
             moment = local.astimezone(UTC)
         return moment.timestamp()
 
-    @staticmethod
-    def _public(country: str) -> "HolidayBase":
-        return public_holidays(country)
+
+class _Table:
+    """Working time from the first to the last day, counted through.
+
+    Args:
+        first: the first day.
+        last: the last day.
+        begin: when the first day begins, in seconds since 1970.
+        spans: beginnings and ends in seconds since 1970, in order.
+    """
+
+    def __init__(self, first: date, last: date, begin: float, spans: Sequence[tuple[float, float]]) -> None:
+        self.first, self.last, self._begin = first, last, begin
+        self._starts = [start for start, _ in spans]
+        self._ends = [end for _, end in spans]
+        # working time that is over at the end of each span
+        self._done = list(accumulate(max(end - start, 0.0) for start, end in spans))
+
+    def due(self, now: float, left: float) -> float | None:
+        """When ``left`` seconds of work from ``now`` on are over; None if not between first and last day."""
+        if now < self._begin:
+            return None
+        place = bisect_right(self._ends, now)
+        if place == len(self._ends):
+            return None
+        wanted = self._done[place] - (self._ends[place] - max(self._starts[place], now)) + left
+        # a hair of what floats lose must not push the end of a span into the next
+        place = bisect_left(self._done, wanted - 1e-3, place)
+        return None if place == len(self._done) else self._ends[place] - (self._done[place] - wanted)
 
 
 def public_holidays(country: str) -> "HolidayBase":

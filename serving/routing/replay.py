@@ -2,35 +2,33 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from pydantic import ConfigDict, ValidationError
+from typing import Any, ClassVar, NamedTuple
 
 from models.errors import DataError, did_you_mean
-from models.formats import json_lines, json_object
+from models.labels import LabelSchema
 from models.progress import Advance
-from models.records import FeedbackItem, Moment, Prediction
+from models.records import FeedbackItem
 from models.rejects import Reject
-from models.validation import describe
 from serving.routing.compiled import Rules
 from serving.routing.decide import Route, route
 from serving.routing.decision import DEFAULT, URGENCIES, Situation
+from serving.routing.history import Lines, Past, in_chunks, pairs_of, read_lines
+from serving.routing.load import load_rules
 
 #: Examples kept of each kind of move, and the longest part of a text that is shown of one.
 _EXAMPLES = 3
 _SHOWN = 100
 
 
-class Past(NamedTuple):
-    """An item with what a model said of it, and when it came in."""
-
-    item: FeedbackItem
-    prediction: Prediction
-    received_at: datetime
+class _Side(NamedTuple):
+    rule: str
+    team: str
+    urgency: str
+    due_at: datetime | None
 
 
 class Move(NamedTuple):
@@ -38,8 +36,8 @@ class Move(NamedTuple):
 
     id: str | None
     text: str
-    before: Route
-    after: Route
+    before: _Side
+    after: _Side
 
 
 @dataclass
@@ -60,7 +58,7 @@ class Replay:
     load: dict[str, dict[date, tuple[int, int]]] = field(default_factory=dict)
     newly_urgent: int = 0
     newly_default: int = 0
-    examples: dict[str, list[Move]] = field(default_factory=lambda: defaultdict(list))
+    examples: dict[str, list[Move]] = field(default_factory=dict)
 
     @property
     def share_moved(self) -> float:
@@ -71,6 +69,23 @@ class Replay:
         """Most items of a day, before and after."""
         days = self.load.get(team, {}).values()
         return max((one for one, _ in days), default=0), max((other for _, other in days), default=0)
+
+    def add(self, other: "Replay") -> None:
+        """Count in what another part of the items does."""
+        for name in ("n", "moved", "other_rule", "newly_urgent", "newly_default"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for own, others in ((self.teams, other.teams), (self.urgencies, other.urgencies)):
+            for name, pair in others.items():
+                own[name] = _sum(own.get(name, (0, 0)), pair)
+        self.due.update(other.due)
+        self.matrix.update(other.matrix)
+        for team, days in other.load.items():
+            known = self.load.setdefault(team, {})
+            for day, pair in days.items():
+                known[day] = _sum(known.get(day, (0, 0)), pair)
+        for kind, moves in other.examples.items():
+            known_moves = self.examples.setdefault(kind, [])
+            known_moves += moves[: _EXAMPLES - len(known_moves)]
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, ready for JSON; of the examples no text."""
@@ -94,75 +109,6 @@ class Replay:
                 for kind, moves in self.examples.items()
             },
         }
-
-
-def read_past(path: Path, now: datetime | None = None) -> Iterator[Past | Reject]:
-    """Items with their predictions from a file that `feedback classify` wrote (.jsonl, .jsonl.gz).
-
-    An item came in at its ``received_at``, else at its ``created_at``, else ``now``. A bad row comes out as a reject.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
-    moment = now or datetime.now(UTC)
-    for place, line in json_lines(path):
-        try:
-            row = _Row.model_validate_json(line)
-        except ValidationError:
-            yield _bad_row(place, line)
-            continue
-        yield Past(row, row.prediction, row.received_at or row.created_at or moment)
-
-
-class _Row(FeedbackItem):
-    """A line as `feedback classify` writes it; labels that stand there too do not matter here."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    prediction: Prediction
-    received_at: Moment | None = None
-
-
-def _bad_row(place: str, line: bytes) -> Reject:
-    row = json_object(place, line)
-    if isinstance(row, Reject):
-        return row
-    try:
-        Prediction.model_validate(row.get("prediction"))
-    except ValidationError as error:
-        wanted = "expected a `prediction` as `feedback classify --out FILE.jsonl` writes it"
-        return Reject(place, f"{wanted}: {'; '.join(describe(error, (), 'prediction'))}", row)
-    try:
-        _Row.model_validate(row)
-    except ValidationError as error:
-        return Reject(place, "; ".join(describe(error)), row)
-    return Reject(place, "not strict JSON", row)
-
-
-def paired(
-    data: Path, against: Path | None, reject: Callable[[Reject], None], advance: Advance
-) -> Iterator[tuple[Past, Past]]:
-    """Each item of ``data`` with itself, or with the same item in ``against``: the row in the same place.
-
-    Raises:
-        DataError: the two files do not hold the same texts in the same order.
-    """
-    count = 0
-    others = None if against is None else read_past(against)
-    for count, one in enumerate(read_past(data), 1):
-        other = one if others is None else next(others, None)
-        if other is None or (isinstance(one, Past) and isinstance(other, Past) and one.item.text != other.item.text):
-            raise DataError(
-                f"{against}: row {count:,} is not the item that stands there in {data}; classify one file twice"
-            )
-        bad = [found for found in (one, other) if isinstance(found, Reject)]
-        if bad:
-            reject(bad[0])
-        elif isinstance(one, Past) and isinstance(other, Past):
-            yield one, other
-        advance(1)
-    if not count:
-        raise DataError(f"{data}: expected at least one item, got an empty file")
 
 
 def replay(pairs: Iterable[tuple[Past, Past]], old: Rules, new: Rules) -> Replay:
@@ -212,8 +158,14 @@ def _compare(found: Replay, item: FeedbackItem, before: Route, after: Route) -> 
         found.newly_default += 1
         kinds.append("newly default")
     for kind in kinds:
-        if len(found.examples[kind]) < _EXAMPLES:
-            found.examples[kind].append(Move(item.id, item.text[:_SHOWN], before, after))
+        examples = found.examples.setdefault(kind, [])
+        if len(examples) < _EXAMPLES:
+            shown = (_Side(one.rule, one.team, one.outcome.urgency, one.due_at) for one in (before, after))
+            examples.append(Move(item.id, item.text[:_SHOWN], *shown))
+
+
+def _sum(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
+    return one[0] + other[0], one[1] + other[1]
 
 
 def _due_change(before: datetime | None, after: datetime | None) -> str:
@@ -251,3 +203,50 @@ class Bounds(NamedTuple):
 def as_json(found: Replay) -> str:
     """The replay for machines."""
     return json.dumps(found.as_dict(), ensure_ascii=False, indent=2)
+
+
+class Replayed(NamedTuple):
+    """What a replay of files found, and the rows that were left out: how many, and the first."""
+
+    found: Replay
+    rejected: int
+    first: Reject | None
+
+
+def replay_files(
+    data: Path, against: Path | None, old: Path, new: Path, schema: LabelSchema | None, advance: Advance
+) -> Replayed:
+    """Decide each item of a file by two rules files, with what it says the model said, or ``against`` it.
+
+    Raises:
+        DataError: a file cannot be used.
+        RulesError: rules are faulty.
+    """
+    whole, rejected, first = Replay(), 0, None
+    arguments = (old, new, schema, datetime.now(UTC))
+    for count, (found, left_out, reject) in in_chunks(read_lines(data, against), _replay_chunk, _Work.start, arguments):
+        whole.add(found)
+        rejected += left_out
+        first = first or reject
+        advance(count)
+    whole.teams = dict(sorted(whole.teams.items()))
+    whole.urgencies = {name: whole.urgencies.get(name, (0, 0)) for name in URGENCIES}
+    return Replayed(whole, rejected, first)
+
+
+class _Work:
+    """What a process decides by; set once in each."""
+
+    old: ClassVar[Rules]
+    new: ClassVar[Rules]
+    now: ClassVar[datetime]
+
+    @classmethod
+    def start(cls, old: Path, new: Path, schema: LabelSchema | None, now: datetime) -> None:
+        cls.old, cls.new, cls.now = load_rules(old, schema), load_rules(new, schema), now
+
+
+def _replay_chunk(lines: Sequence[Lines]) -> tuple[Replay, int, Reject | None]:
+    rejects: list[Reject] = []
+    found = replay(pairs_of(lines, _Work.now, rejects.append), _Work.old, _Work.new)
+    return found, len(rejects), rejects[0] if rejects else None

@@ -33,8 +33,12 @@ def _one_or_several(value: object) -> object:
     return (value,) if isinstance(value, str | dict) else _tuple(value)
 
 
-Several = Annotated[tuple[str, ...], BeforeValidator(_one_or_several)]
-Names = Annotated[tuple[Name, ...], BeforeValidator(_one_or_several)]
+def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))
+
+
+Several = Annotated[tuple[str, ...], BeforeValidator(_one_or_several), AfterValidator(_each_once)]
+Names = Annotated[tuple[Name, ...], BeforeValidator(_one_or_several), AfterValidator(_each_once)]
 
 
 def _known_zone(name: str) -> str:
