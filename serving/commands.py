@@ -54,6 +54,7 @@ def serve_command(
         Path | None, typer.Option(metavar="DIR", help=f"The model; else FEEDBACK_MODEL, else {CURRENT_MODEL}.")
     ] = None,
     rules: Annotated[Path | None, typer.Option(metavar="FILE", help="Routing rules; else those shipped.")] = None,
+    store: Annotated[str | None, typer.Option(metavar="URL", help="The store; else FEEDBACK_STORE or SQLite.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 3000,
     threads: Annotated[int | None, typer.Option(min=1, help="Compute threads; else the free cores.")] = None,
@@ -70,7 +71,7 @@ def serve_command(
 
     if once and samples is None:
         raise ConfigError("--once stops after the samples; give some with --samples FILE")
-    given = {"model": model, "rules": rules, "threads": threads}
+    given = {"model": model, "rules": rules, "store": store, "threads": threads}
     settings = load_settings({name: value for name, value in given.items() if value is not None})
     schema = check_model_and_rules(settings.model, settings.rules)
     items = [] if samples is None else read_samples(samples)

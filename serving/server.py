@@ -21,6 +21,7 @@ from models.readers import read_items
 from models.records import LabeledItem
 from models.rejects import Reject
 from serving.settings import Settings
+from serving.store.engine import absolute
 
 SERVICE = "serving.service:FeedbackService"
 #: The service is on this machine: a proxy in the environment has no part in it.
@@ -56,7 +57,12 @@ def running(settings: Settings, host: str, port: int, progress: Progress) -> Ite
     """
     check_port(host, port)
     rules = settings.rules and settings.rules.resolve()
-    wanted = {"MODEL": settings.model.resolve(), "RULES": rules, "THREADS": settings.threads}
+    wanted = {
+        "MODEL": settings.model.resolve(),
+        "RULES": rules,
+        "STORE": absolute(settings.store.get_secret_value()),
+        "THREADS": settings.threads,
+    }
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FEEDBACK_")}
     environment |= {f"FEEDBACK_{name}": str(value) for name, value in wanted.items() if value is not None}
     environment["BENTOML_DO_NOT_TRACK"] = "True"

@@ -21,6 +21,7 @@ from models.classifier import Classifier  # noqa: E402
 from models.records import FeedbackItem, Prediction  # noqa: E402
 from serving.api import ClassifyRequest, Explain, ItemResult, RawItems  # noqa: E402
 from serving.classify import classify  # noqa: E402
+from serving.feedback_api import Backend, FeedbackRoutes  # noqa: E402
 from serving.gate import Gate  # noqa: E402
 from serving.readiness import Readiness, ReadinessDetail  # noqa: E402
 from serving.routing.check import checked_rules  # noqa: E402
@@ -28,6 +29,8 @@ from serving.routing.compiled import Rules  # noqa: E402
 from serving.routing.load import DEFAULT_RULES, load_rules  # noqa: E402
 from serving.routing.watch import LiveRules  # noqa: E402
 from serving.settings import MAX_BODY, MAX_WAITING, TIMEOUT, Settings  # noqa: E402
+from serving.store.engine import open_engine  # noqa: E402
+from serving.store.schema import migrate  # noqa: E402
 
 
 @bentoml.service(
@@ -55,6 +58,9 @@ class FeedbackService:
             lambda taken: changes.labels(result="taken" if taken else "refused").inc(),
         )
         self._rules.start()
+        self._engine = open_engine(settings.store.get_secret_value())
+        migrate(self._engine)
+        _backend.append(Backend(self._engine, self._predict_elsewhere, lambda: self._rules.current, _store_threads()))
         _readiness.model, _readiness.rules = self._classifier.model.version, self._rules
         # what is loaded now lives as long as the worker: collecting garbage among it costs 200 ms pauses
         gc.collect()
@@ -71,13 +77,12 @@ class FeedbackService:
         return await asyncio.get_running_loop().run_in_executor(self._compute, work)
 
     def _fit_rules(self, path: Path) -> Rules:
-        # cases without a prediction ask the model, in the thread that computes
-        return checked_rules(
-            path, self._classifier.schema, lambda items: self._compute.submit(self._predict, items).result()
-        )
+        # cases without a prediction ask the model
+        return checked_rules(path, self._classifier.schema, self._predict_elsewhere)
 
-    def _predict(self, items: Sequence[FeedbackItem]) -> Sequence[Prediction]:
-        return self._classifier.predict(items)
+    def _predict_elsewhere(self, items: Sequence[FeedbackItem]) -> Sequence[Prediction]:
+        """What the model says, from the one thread that computes."""
+        return self._compute.submit(self._classifier.predict, items).result(TIMEOUT)
 
     def _answer(self, items: list[Any], explain: bool, deadline: float) -> list[ItemResult]:
         # whoever asked has been told 504 by then: the work would only delay the others
@@ -86,8 +91,17 @@ class FeedbackService:
         return classify(items, self._classifier, self._rules.current, explain=explain)
 
 
+def _store_threads() -> ThreadPoolExecutor:
+    # while some wait for the disk or the database, one waits for the model
+    return ThreadPoolExecutor(max_workers=4, thread_name_prefix="store")
+
+
 # the decorator makes a bentoml.Service of the class, which its types do not say
 _service: Any = FeedbackService
 _readiness = Readiness()
-_service.add_asgi_middleware(ReadinessDetail, state=_readiness)
+#: What /feedback works with; empty until the worker has started.
+_backend: list[Backend] = []
+# the first is the outermost
 _service.add_asgi_middleware(Gate, max_body=MAX_BODY, shapes={"/classify": ClassifyRequest})
+_service.add_asgi_middleware(FeedbackRoutes, backend=lambda: _backend[0] if _backend else None)
+_service.add_asgi_middleware(ReadinessDetail, state=_readiness)

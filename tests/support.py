@@ -1,8 +1,11 @@
 """Where things lie, and reading and writing JSON Lines, for the tests."""
 
 import json
+import secrets
 import socket
 from pathlib import Path
+
+import psycopg
 
 from models.text import fingerprint
 
@@ -30,3 +33,11 @@ def grams(text: str) -> set[str]:
     folded = fingerprint(text)
     size = 3 if any("\u4e00" <= character <= "\u9fff" for character in folded) else 4
     return {folded[start : start + size] for start in range(max(1, len(folded) - size + 1))}
+
+
+def new_database(server: str) -> str:
+    """The address of an empty database on a PostgreSQL server."""
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return server.replace("/postgres?", f"/{name}?")

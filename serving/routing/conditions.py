@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from math import inf, isfinite
+from math import isfinite
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -13,7 +13,8 @@ from models.labels import LabelSchema
 from models.records import Country, LanguageTag
 from serving.routing.faults import Fault, Path
 from serving.routing.fields import GROUPS, NPS_GROUPS, Field, field, known_fields, same
-from serving.routing.formula import All, Between, Formula, Known, Not, OneOf, Some, Value
+from serving.routing.formula import All, Formula, Known, Not, OneOf, Some, Value
+from serving.routing.ranges import any_of, number_of, range_of
 
 #: Conditions within conditions, and conditions that one is made of, at most.
 _DEEPEST, _LARGEST = 20, 1000
@@ -164,7 +165,7 @@ class Reader:
         parts = [self._present(asked, value["present"])] if "present" in value else []
         ends = {key: end for key, end in value.items() if key != "present"}
         if is_range and ends:
-            parts.append(_range(asked, ends))
+            parts.append(range_of(asked, ends))
         elif not is_range:
             parts += [self._values(asked, key, ends[key]) for key in ends]
         words, formulas = zip(*parts, strict=True)
@@ -184,8 +185,8 @@ class Reader:
             raise ValueError("\n".join(wrong))
         said = [str(one) for one in values]
         if key == "all":
-            return f"{_said(asked)} {' and '.join(said)}", All(tuple(_any_of(asked, [one]) for one in checked))
-        formula = _any_of(asked, checked)
+            return f"{_said(asked)} {' and '.join(said)}", All(tuple(any_of(asked, [one]) for one in checked))
+        formula = any_of(asked, checked)
         verb = _said(asked)
         return (
             (f"{verb} {' or '.join(said)}", formula)
@@ -198,7 +199,7 @@ class Reader:
             if asked.name == "nps" and isinstance(value, str) and value in NPS_GROUPS:
                 return value
             expected = "a number or one of " + ", ".join(NPS_GROUPS) if asked.name == "nps" else "a number"
-            return _number(asked, value, expected)
+            return number_of(asked, value, expected)
         if asked.kind == "any" and isinstance(value, str | int | float):
             if isinstance(value, float) and not isfinite(value):
                 raise ValueError(f"expected a number, got {value}")
@@ -260,45 +261,3 @@ def _said(asked: Field) -> str:
     if asked.kind == "pattern":
         return "text speaks of"
     return "not sure of" if asked.name == "abstained" else f"{asked.name} is"
-
-
-def _any_of(asked: Field, values: Sequence[Value]) -> Formula:
-    """Any of the values; of numbers each is a range of its own."""
-    if asked.kind != "number":
-        return OneOf(asked.name, frozenset(values))
-    ends = [NPS_GROUPS[value] if isinstance(value, str) else (value, value) for value in values]
-    parts = tuple(Between(asked.name, float(low), float(high)) for low, high in ends)
-    return parts[0] if len(parts) == 1 else Some(parts)
-
-
-def _range(asked: Field, ends: Mapping[str, object]) -> tuple[str, Formula]:
-    checked = {key: _number(asked, end, "a number") for key, end in ends.items()}
-    if {"min", "above"} <= set(checked) or {"max", "below"} <= set(checked):
-        raise ValueError("expected one lower and one upper end, got two of a kind")
-    low = checked.get("min", checked.get("above", float("-inf")))
-    high = checked.get("max", checked.get("below", float("inf")))
-    found = Between(asked.name, low, high, "above" in checked, "below" in checked)
-    if low > high or (low == high and (found.low_open or found.high_open)):
-        raise ValueError(f"expected a lower end below the upper, got {low:g} and {high:g}")
-    if not _possible(asked, found):
-        raise ValueError(f"no value can lie there: {asked.name} is from {asked.low:g} to {asked.high:g}")
-    words = {"min": "at least", "max": "at most", "above": "above", "below": "below"}
-    return f"{asked.name} is " + " and ".join(f"{words[key]} {end:g}" for key, end in checked.items()), found
-
-
-def _possible(asked: Field, found: Between) -> bool:
-    if asked.whole and asked.high < float("inf"):
-        return any(found.holds(float(number)) for number in range(int(asked.low), int(asked.high) + 1))
-    return not (found.low_open and found.low >= asked.high) and not (found.high_open and found.high <= asked.low)
-
-
-def _number(asked: Field, value: object, expected: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"expected {expected}, got {value!r:.60}")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = inf
-    if not asked.low <= number <= asked.high or not isfinite(number):
-        raise ValueError(f"{asked.name} is from {asked.low:g} to {asked.high:g}, got {value!s:.30}")
-    return number

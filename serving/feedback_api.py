@@ -1,0 +1,163 @@
+"""The endpoints under /feedback: taking items in, and looking them up.
+
+BentoML's own endpoints answer POST only, and always with 200; these stand beside them, behind the same gate, time
+limit and limit of requests under way.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from sqlalchemy import Engine
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from models.errors import FeedbackError
+from models.validation import describe
+from serving.api import ClassifyRequest
+from serving.gate import App, Receive, Send
+from serving.intake import Predict, TakenItem, take
+from serving.routing.compiled import Rules
+from serving.store.engine import StoreError
+from serving.store.queries import MAX_PAGE, Filter, find, get
+
+#: Seconds after which a caller may try again when the store is away.
+RETRY_AFTER = 5
+_STATUS = {"stored": 201, "duplicate": 200, "conflict": 409, "invalid": 422}
+
+
+class Backend(NamedTuple):
+    """What the endpoints work with; ``predict`` may be called from any thread."""
+
+    engine: Engine
+    predict: Predict
+    rules: Callable[[], Rules]
+    threads: ThreadPoolExecutor
+
+
+class PageOptions(BaseModel):
+    """Which page of a list, and how long."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cursor: str | None = None
+    limit: int = Field(default=50, ge=1, le=MAX_PAGE)
+
+
+class Unready(Exception):  # noqa: N818  (a state, not a fault)
+    """The worker has not started yet."""
+
+
+def feedback_app(backend: Callable[[], Backend | None]) -> Starlette:
+    """The application; ``backend`` gives what it works with once the worker has started."""
+    endpoints = _Endpoints(backend)
+    return Starlette(
+        routes=[
+            Route("/feedback", endpoints.take, methods=["POST"]),
+            Route("/feedback", endpoints.find, methods=["GET"]),
+            Route("/feedback/{id:str}", endpoints.get, methods=["GET"]),
+        ],
+        exception_handlers={FeedbackError: _failed, Unready: _unready, HTTPException: _refused},
+    )
+
+
+class FeedbackRoutes:
+    """ASGI middleware that answers what is under /feedback and passes the rest on."""
+
+    def __init__(self, app: App, *, backend: Callable[[], Backend | None]) -> None:
+        self._app, self._own = app, feedback_app(backend)
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer or pass on."""
+        own = scope["type"] == "http" and (scope["path"] == "/feedback" or scope["path"].startswith("/feedback/"))
+        await (self._own if own else self._app)(scope, receive, send)
+
+
+class _Endpoints:
+    def __init__(self, backend: Callable[[], Backend | None]) -> None:
+        self._backend = backend
+
+    async def take(self, request: Request) -> Response:
+        """One record, a list of them, or an object with `items`: stored, decided and on their way when answered."""
+        body = await request.json()
+        several = isinstance(body, list) or (isinstance(body, dict) and "items" in body)
+        try:
+            raw = (
+                ClassifyRequest.model_validate({"items": body} if isinstance(body, list) else body).items
+                if several
+                else [body]
+            )
+        except ValidationError as error:
+            return _answer(422, {"error": "; ".join(describe(error, ClassifyRequest.model_fields, "body"))})
+        results = await self._run(_take, raw)
+        if several:
+            return _answer(200, [result.model_dump(mode="json") for result in results])
+        return _answer(_STATUS[results[0].status], results[0].model_dump(mode="json"))
+
+    async def find(self, request: Request) -> Response:
+        """A page of the items that fit the filter in the query."""
+        given = dict(request.query_params)
+        try:
+            page = PageOptions.model_validate(
+                {name: given.pop(name) for name in PageOptions.model_fields if name in given}
+            )
+            wanted = Filter.model_validate(given)
+        except ValidationError as error:
+            known = [*Filter.model_fields, *PageOptions.model_fields]
+            return _answer(422, {"error": "; ".join(describe(error, known, "query"))})
+        found = await self._run(
+            lambda backend: find(backend.engine, wanted, datetime.now(UTC), cursor=page.cursor, limit=page.limit)
+        )
+        return _answer(200, {"items": found.items, "next": found.next})
+
+    async def get(self, request: Request) -> Response:
+        """All that is known of one item."""
+        identity = request.path_params["id"]
+        found = await self._run(lambda backend: get(backend.engine, identity))
+        if found is None:
+            return _answer(404, {"error": f"no item {identity[:60]!r}; its id stands in the answer that stored it"})
+        return _answer(200, found)
+
+    async def _run(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        backend = self._backend()
+        if backend is None:
+            raise Unready
+        call = partial(work, backend, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(backend.threads, call)
+
+
+def _take(backend: Backend, raw: Sequence[JsonValue]) -> list[TakenItem]:
+    return take(backend.engine, raw, backend.predict, backend.rules(), datetime.now(UTC))
+
+
+def _answer(status: int, content: object, headers: dict[str, str] | None = None) -> Response:
+    body = json.dumps(content, ensure_ascii=False, default=_plain).encode()
+    return Response(body, status, headers, media_type="application/json")
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    status = getattr(error, "http_status", 500)
+    headers = {"Retry-After": str(RETRY_AFTER)} if isinstance(error, StoreError) else None
+    return _answer(status, {"error": str(error)}, headers)
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    return _answer(getattr(error, "status_code", 500), {"error": getattr(error, "detail", "")})
+
+
+async def _unready(_: Request, __: Exception) -> Response:
+    return JSONResponse({"error": "the service is starting"}, 503, {"Retry-After": str(RETRY_AFTER)})

@@ -1,0 +1,113 @@
+"""Connections to the database, opened the same way everywhere."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
+from sqlalchemy.engine import URL
+
+from models.errors import ConfigError, FeedbackError
+
+#: Seconds that a writer waits for another.
+BUSY = 10.0
+_POOL = 8
+
+
+class StoreError(FeedbackError):
+    """The store cannot be used now; nothing was accepted, and it is worth trying again."""
+
+    http_status = 503
+
+
+def open_engine(address: str) -> Engine:
+    """An engine for `sqlite:///FILE` or `postgresql://…`.
+
+    SQLite: write-ahead log, every commit on disk before it is answered, one writer at a time that waits for the other.
+    It must lie on a disk of this machine.
+
+    Raises:
+        ConfigError: the address names no database that is known.
+    """
+    try:
+        url = make_url(address)
+    except exc.ArgumentError:
+        raise ConfigError(
+            f"store: expected sqlite:///FILE or postgresql://USER@HOST/NAME, got {_shown(address)}"
+        ) from None
+    if url.get_backend_name() == "postgresql":
+        return create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            pool_size=_POOL,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 5, "options": "-c statement_timeout=30000 -c lock_timeout=10000"},
+        )
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        raise ConfigError(f"store: expected sqlite:///FILE or postgresql://USER@HOST/NAME, got {_shown(address)}")
+    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, pool_size=_POOL, connect_args={"timeout": BUSY, "check_same_thread": False})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def absolute(address: str) -> str:
+    """The address as a process in any other folder understands it."""
+    kind, separator, path = address.partition(":///")
+    return f"{kind}{separator}{Path(path).resolve()}" if kind == "sqlite" and path else address
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that is on disk when the block ends, or has not happened.
+
+    Raises:
+        StoreError: the database is away, locked for too long, full or read-only.
+    """
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except exc.DBAPIError as error:
+        raise unavailable(error) from error
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A transaction for reading; StoreError as in :func:`writing`."""
+    try:
+        with engine.connect().execution_options(read=True) as connection:
+            yield connection
+    except exc.DBAPIError as error:
+        raise unavailable(error) from error
+
+
+def unavailable(error: exc.DBAPIError) -> Exception:
+    """StoreError if the database is to blame, else the error itself: then the statement is."""
+    if isinstance(error, exc.OperationalError | exc.InterfaceError | exc.InternalError) or error.connection_invalidated:
+        # the driver's message tells what is wrong with the database, and nothing of what was to be written
+        return StoreError(f"the store cannot be used now: {str(error.orig).splitlines()[0] if error.orig else error}")
+    if isinstance(error, exc.DatabaseError) and isinstance(error.orig, sqlite3.DatabaseError):
+        return StoreError(f"the store is damaged: {error.orig}") if "malformed" in str(error.orig) else error
+    return error
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
+    connection.isolation_level = None  # transactions are begun below
+    for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={int(BUSY * 1000)}"):
+        connection.execute(f"PRAGMA {setting}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # a transaction that reads first and writes later could find that another has written in between
+    begin = "BEGIN" if connection.get_execution_options().get("read") else "BEGIN IMMEDIATE"
+    connection.exec_driver_sql(begin)
+
+
+def _shown(address: str) -> str:
+    try:
+        shown: URL | Any = make_url(address)
+        return repr(shown.render_as_string(hide_password=True))
+    except exc.ArgumentError:
+        return "something else"

@@ -1,0 +1,240 @@
+"""Looking things up: one item with all that happened to it, or the items that fit a filter, page by page."""
+
+import base64
+import binascii
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from sqlalchemy import Connection, Engine, Integer, Select, Table, and_, column, select, table, text
+
+from models.errors import InputError
+from models.records import LanguageTag, Moment
+from serving.routing.decision import Urgency
+from serving.store.engine import reading
+from serving.store.search import fts_query, tokens
+from serving.store.tables import (
+    OPEN,
+    corrections,
+    decisions,
+    deliveries,
+    events,
+    item_categories,
+    item_tokens,
+    items,
+    outbox,
+    predictions,
+)
+
+State = Literal["routed", "acknowledged", "in_progress", "resolved", "told"]
+
+#: Most items of a page.
+MAX_PAGE = 200
+_FTS = table("item_words", column("rowid", Integer))
+_MATCH = text("item_words MATCH :words")
+#: By how much the clocks of those who take items in may differ at most; see :mod:`serving.store.engine`.
+_ABOUT = timedelta(minutes=10)
+
+
+class QueryError(InputError):
+    """A filter or cursor that means nothing."""
+
+
+def _several(value: object) -> object:
+    return tuple(value.split(",")) if isinstance(value, str) else value
+
+
+class Filter(BaseModel):
+    """Which items are wanted; all that is given has to hold.
+
+    ``category`` may be `family/*`; ``state`` may be several, with commas. ``since`` and ``until`` bound the time of
+    arrival, the second not included. ``overdue``: open, and due before now. ``text``: all of these words.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    team: str | None = None
+    state: Annotated[tuple[State, ...], BeforeValidator(_several)] = ()
+    category: str | None = None
+    sentiment: str | None = None
+    urgency: Urgency | None = None
+    language: LanguageTag | None = None
+    channel: str | None = None
+    rule: str | None = None
+    review: bool | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    overdue: bool = False
+    text: Annotated[str, Field(max_length=500)] | None = None
+
+
+class Page(NamedTuple):
+    """Items, the newest first, and the cursor of the next page; None on the last."""
+
+    items: list[dict[str, Any]]
+    next: str | None
+
+
+def find(engine: Engine, wanted: Filter, now: datetime, *, cursor: str | None = None, limit: int = 50) -> Page:
+    """A page of the items that fit.
+
+    Raises:
+        QueryError: the cursor is none that was given out, or ``text`` holds no word.
+        StoreError: the store cannot be used.
+    """
+    with reading(engine) as connection:
+        statement = _filtered(connection, wanted, now).limit(limit + 1)
+        if cursor is not None:
+            statement = statement.where(items.c.key < _key_of(cursor))
+        rows = connection.execute(statement).mappings().all()
+        categories = _categories(connection, [row["key"] for row in rows[:limit]])
+    more = len(rows) > limit
+    found = [_summary(dict(row), categories.get(row["key"], [])) for row in rows[:limit]]
+    return Page(found, _cursor_of(rows[limit - 1]["key"]) if more else None)
+
+
+def every(engine: Engine, wanted: Filter, now: datetime) -> Iterator[dict[str, Any]]:
+    """All items that fit, the newest first, read page by page so that none holds the database for long."""
+    cursor: str | None = None
+    while True:
+        page = find(engine, wanted, now, cursor=cursor, limit=MAX_PAGE)
+        yield from page.items
+        cursor = page.next
+        if cursor is None:
+            return
+
+
+def get(engine: Engine, identity: str) -> dict[str, Any] | None:
+    """All that is known of one item: what came in, every prediction and decision, what was sent, what people did.
+
+    None if there is no such item; StoreError if the store cannot be used.
+    """
+    with reading(engine) as connection:
+        row = connection.execute(select(items).where(items.c.id == identity)).mappings().one_or_none()
+        if row is None:
+            return None
+        key = row["key"]
+        found = _summary(dict(row), _categories(connection, [key]).get(key, []))
+        found["item"] = row["record"]
+        found["predictions"] = _all(connection, select(predictions.c.at, predictions.c.body), predictions, key)
+        found["decisions"] = _all(
+            connection, select(decisions.c.at, decisions.c.cause, decisions.c.body), decisions, key
+        )
+        wanted = select(events.c.at, events.c.kind, events.c.actor, events.c.body)
+        found["events"] = _all(connection, wanted, events, key)
+        told = select(corrections.c.at, corrections.c.task, corrections.c.labels, corrections.c.shown)
+        found["corrections"] = _all(
+            connection, told.add_columns(corrections.c.actor, corrections.c.origin), corrections, key
+        )
+        found["deliveries"] = _sent(connection, key)
+    return found
+
+
+def _filtered(connection: Connection, wanted: Filter, now: datetime) -> Select[Any]:
+    statement = select(items)
+    if wanted.category is not None:
+        own = item_categories.c
+        joined = statement.join(item_categories, own.item_key == items.c.key)
+        # ordered by the key of this table, so that its index gives the newest first
+        statement = joined.where(own.category == wanted.category).order_by(own.item_key.desc())
+    elif wanted.text is None or connection.dialect.name == "postgresql":
+        statement = statement.order_by(items.c.key.desc())
+    if wanted.text is not None:
+        statement = _with_words(connection, statement, wanted.text)
+    for name in ("team", "sentiment", "urgency", "language", "channel", "rule"):
+        value = getattr(wanted, name)
+        if value is not None:
+            statement = statement.where(items.c[name] == value)
+    if wanted.state:
+        one = len(wanted.state) == 1
+        statement = statement.where(items.c.state == wanted.state[0] if one else items.c.state.in_(wanted.state))
+    if wanted.review is not None:
+        statement = statement.where(items.c.needs_review == wanted.review)
+    if wanted.overdue:
+        statement = statement.where(and_(items.c.state.in_(OPEN), items.c.due_at < now))
+    return _in_period(statement, wanted.since, wanted.until)
+
+
+def _in_period(statement: Select[Any], since: datetime | None, until: datetime | None) -> Select[Any]:
+    """Keys count up as items arrive, but for those that arrive within moments of each other: so a period is a range of
+    keys too, which every index can be cut by."""
+    if since is not None:
+        first = select(items.c.key).where(items.c.received_at >= since - _ABOUT).order_by(items.c.received_at).limit(1)
+        statement = statement.where(items.c.received_at >= since, items.c.key >= first.scalar_subquery())
+    if until is not None:
+        last = select(items.c.key).where(items.c.received_at < until + _ABOUT)
+        last = last.order_by(items.c.received_at.desc()).limit(1)
+        statement = statement.where(items.c.received_at < until, items.c.key <= last.scalar_subquery())
+    return statement
+
+
+def _with_words(connection: Connection, statement: Select[Any], text_wanted: str) -> Select[Any]:
+    words = tokens(text_wanted)
+    if not words:
+        raise QueryError(f"text: expected words to look for, got {text_wanted!r}")
+    if connection.dialect.name == "postgresql":
+        return statement.where(
+            items.c.key.in_(select(item_tokens.c.item_key).where(item_tokens.c.tokens.contains(words)))
+        )
+    # read by FTS5 in the order of its rows, so that a word in every other text costs no more than a rare one
+    statement = statement.join(_FTS, _FTS.c.rowid == items.c.key)
+    return statement.where(_MATCH.bindparams(words=fts_query(words))).order_by(_FTS.c.rowid.desc())
+
+
+def _categories(connection: Connection, keys: Sequence[int]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    own = item_categories.c
+    for key, category in connection.execute(
+        select(own.item_key, own.category)
+        .where(own.item_key.in_(keys), ~own.category.endswith("/*"))
+        .order_by(own.category)
+    ):
+        found.setdefault(key, []).append(category)
+    return found
+
+
+_SHOWN = ("id", "received_at", "source", "external_id", "text", "language", "channel", "sentiment", "team", "rule")
+_STATE = ("urgency", "due_at", "needs_review", "state", "changed_at")
+
+
+def _summary(row: dict[str, Any], categories: list[str]) -> dict[str, Any]:
+    return {
+        **{name: row[name] for name in _SHOWN},
+        "categories": categories,
+        **{name: row[name] for name in _STATE},
+    }
+
+
+def _all(connection: Connection, wanted: Select[Any], own: Table, key: int) -> list[dict[str, Any]]:
+    rows = connection.execute(wanted.where(own.c.item_key == key).order_by(own.c.key)).mappings()
+    return [dict(row) for row in rows]
+
+
+def _sent(connection: Connection, key: int) -> list[dict[str, Any]]:
+    own = outbox.c
+    rows = connection.execute(
+        select(own.key, own.delivery_id, own.kind, own.team, own.channel, own.state, own.attempts, own.last_error)
+        .where(own.item_key == key)
+        .order_by(own.key)
+    ).mappings()
+    found = {row["key"]: {**{name: row[name] for name in row if name != "key"}, "tries": []} for row in rows}
+    tries = select(deliveries).where(deliveries.c.outbox_key.in_(list(found))).order_by(deliveries.c.key)
+    for row in connection.execute(tries).mappings():
+        shown = ("at", "attempt", "outcome", "status", "milliseconds", "error")
+        found[row["outbox_key"]]["tries"].append({name: row[name] for name in shown})
+    return list(found.values())
+
+
+def _cursor_of(key: int) -> str:
+    return base64.urlsafe_b64encode(f"k{key}".encode()).decode().rstrip("=")
+
+
+def _key_of(cursor: str) -> int:
+    try:
+        text_of = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+        if text_of[0] != "k" or len(text_of) > 20:
+            raise ValueError
+        return int(text_of[1:])
+    except (ValueError, IndexError, binascii.Error):
+        raise QueryError(f"cursor: expected `next` of a page, got {cursor[:60]!r}") from None

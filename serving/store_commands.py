@@ -1,0 +1,112 @@
+"""The commands `import` and `export`: thin parsers around importable functions."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from models import terminal
+from models.errors import ConfigError
+
+import_app = typer.Typer(add_completion=False)
+export_app = typer.Typer(add_completion=False)
+
+Store = Annotated[
+    str | None, typer.Option(metavar="URL", help="The store; else FEEDBACK_STORE or SQLite in artifacts/.")
+]
+
+
+@import_app.command("import")
+def import_command(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="Feedback: JSONL, CSV or Parquet.")],
+    model: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The model; else FEEDBACK_MODEL or artifacts/current.")
+    ] = None,
+    rules: Annotated[Path | None, typer.Option(metavar="FILE", help="Routing rules; else those shipped.")] = None,
+    store: Store = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", metavar="FIELD=NAME", help="What the data calls a field. Repeatable."),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Compute threads; else the free cores.")] = None,
+) -> None:
+    """Store the items of a file, classified and routed as if each had been sent to the service.
+
+    What was stored before is left alone: a run that was stopped goes on when the same command is given again. Bad rows
+    go to FILE.rejects.jsonl.
+
+    Example: feedback import inbox.csv --model artifacts/current
+    """
+    from models.classifier import Classifier
+    from models.readers import columns_of
+    from models.rejects import RejectLog
+    from serving.bulk_import import import_file
+    from serving.routing.check import checked_rules
+    from serving.routing.load import DEFAULT_RULES, load_rules
+    from serving.settings import load_settings
+    from serving.store.engine import open_engine
+    from serving.store.schema import migrate
+
+    given = {"model": model, "rules": rules, "store": store, "threads": threads}
+    settings = load_settings({name: value for name, value in given.items() if value is not None})
+    columns = columns_of(column)
+    progress = terminal.Terminal()
+    with progress.stage("loading the model"):
+        classifier = Classifier.load(settings.model)
+        if classifier.transformer is not None:
+            from models.threads import use_threads
+
+            use_threads(settings.threads)
+    ready = checked_rules(settings.rules, classifier.schema) if settings.rules else load_rules(DEFAULT_RULES)
+    engine = open_engine(settings.store.get_secret_value())
+    migrate(engine)
+    with (
+        RejectLog(source.with_name(f"{source.name}.rejects.jsonl"), str(source)) as log,
+        progress.stage(f"storing {source}", None, "items") as advance,
+    ):
+        found = import_file(engine, source, classifier.predict, ready, log.add, advance, columns=columns)
+    if log.count:
+        terminal.warn(log.summary())
+    terminal.say(f"{found.stored:,} item(s) stored, {found.duplicates:,} were there already, {found.refused:,} refused")
+
+
+@export_app.command("export")
+def export_command(
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where they go: .csv, .xlsx, .jsonl; .csv.gz, .jsonl.gz.")],
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="FIELD=VALUE", help="Only these, as GET /feedback filters. Repeatable."),
+    ] = None,
+    store: Store = None,
+) -> None:
+    """Write stored items to a file; no cell is one that a spreadsheet would run.
+
+    Example: feedback export --only team=support --only state=routed --out open.xlsx
+    """
+    from datetime import UTC, datetime
+
+    from pydantic import ValidationError
+
+    from models.validation import describe
+    from serving.settings import load_settings
+    from serving.store.engine import open_engine
+    from serving.store.export import export
+    from serving.store.queries import Filter, every
+    from serving.store.schema import migrate
+
+    fields = {}
+    for one in only or []:
+        name, equals, value = one.partition("=")
+        if not equals:
+            raise ConfigError(f"--only {one}: expected FIELD=VALUE, e.g. --only team=support")
+        fields[name] = value
+    try:
+        wanted = Filter.model_validate(fields)
+    except ValidationError as error:
+        raise ConfigError(f"--only: {'; '.join(describe(error, Filter.model_fields))}") from None
+    settings = load_settings({} if store is None else {"store": store})
+    engine = open_engine(settings.store.get_secret_value())
+    migrate(engine)
+    with terminal.Terminal().stage(f"writing {out}", None, "items") as advance:
+        count = export(every(engine, wanted, datetime.now(UTC)), out, advance)
+    terminal.say(f"{count:,} item(s) written to {out}")

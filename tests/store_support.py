@@ -1,0 +1,42 @@
+"""Items with their answers, ready to be stored."""
+
+from datetime import UTC, datetime
+
+from models.records import FeedbackItem, ModelName, Prediction, TaskPrediction
+from serving.routing.decision import Decision
+from serving.store.intake import Entry
+
+NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
+
+
+def predicted(*categories: str, sentiment: str = "neutral", language: str = "en") -> Prediction:
+    tasks = {
+        "category": TaskPrediction(labels=categories, confidence=0.8, abstained=False, probabilities={}),
+        "sentiment": TaskPrediction(labels=(sentiment,), confidence=0.8, abstained=False, probabilities={}, score=0.0),
+    }
+    model = ModelName(name="m", version="1")
+    return Prediction(tasks=tasks, language=language, truncated=False, tier="linear", model=model, label_schema="s")
+
+
+def decided(team: str = "support", **changes) -> Decision:
+    plain = {
+        "team": team,
+        "rule": "first",
+        "urgency": "normal",
+        "due_at": None,
+        "deliver": "digest",
+        "notify": (),
+        "needs_review": False,
+        "reasons": ("category is other",),
+        "rules_version": "r1",
+    }
+    return Decision(**(plain | changes))
+
+
+def entry(text: str = "hello", *categories: str, at: datetime = NOON, **fields) -> Entry:
+    """An entry; ``sentiment``, ``language`` and what a decision holds may be given beside the item's own fields."""
+    own = {name: fields.pop(name) for name in list(fields) if name in FeedbackItem.model_fields and name != "language"}
+    answer = {name: fields.pop(name) for name in ("sentiment", "language") if name in fields}
+    channels = fields.pop("channels", {})
+    item = FeedbackItem(text=text, **own)
+    return Entry(item, predicted(*(categories or ("other",)), **answer), decided(**fields), at, channels)

@@ -1,0 +1,134 @@
+"""POST and GET /feedback over HTTP, with the service as a process of its own, on each database."""
+
+import http.client
+import json
+from collections.abc import Iterator
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+from pydantic import SecretStr
+from support import free_port, new_database
+
+from models.progress import Silent
+from serving.server import base_url, running
+from serving.settings import Settings
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def url(request, linear_folder, tmp_path_factory) -> Iterator[str]:
+    if request.param == "sqlite":
+        address = f"sqlite:///{tmp_path_factory.mktemp('store') / 'feedback.db'}"
+    else:
+        address = new_database(request.getfixturevalue("postgres"))
+    port = free_port()
+    settings = Settings(model=linear_folder, store=SecretStr(address), threads=1)
+    with running(settings, "127.0.0.1", port, Silent()):
+        yield base_url("127.0.0.1", port)
+
+
+def call(url: str, method: str, path: str, body: object = None, headers: dict[str, str] = JSON) -> tuple[int, object]:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+    content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+    connection.request(method, path, content, headers)
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    return answer.status, json.loads(text) if text else None
+
+
+def test_one_record_is_stored_and_found_again(url):
+    record = {"text": "The lid arrived cracked", "external_id": "one", "source": "web", "nps": 2, "channel": "email"}
+    status, first = call(url, "POST", "/feedback", record)
+    assert status == 201
+    assert first["status"] == "stored"
+    assert set(first["prediction"]["tasks"]) == {"category", "sentiment"}
+    status, again = call(url, "POST", "/feedback", record)
+    assert (status, again) == (200, {**first, "status": "duplicate"})
+    status, conflict = call(url, "POST", "/feedback", {**record, "text": "Another text"})
+    assert (status, conflict["status"], conflict["id"]) == (409, "conflict", first["id"])
+    assert "belong to an item with other content" in conflict["error"]
+    status, found = call(url, "GET", f"/feedback/{first['id']}")
+    assert status == 200
+    assert found["item"] == {**record, "nps": 2}
+    assert found["decisions"][0]["body"]["rule"] == first["decision"]["rule"]
+    assert found["decisions"][0]["body"]["passed_over"] is not None
+    assert found["state"] == "routed"
+
+
+def test_a_list_is_answered_item_by_item(url):
+    records = [{"text": "Ottimo", "external_id": "l1"}, {"text": ""}, 7, {"text": "Ottimo", "external_id": "l1"}]
+    for body in (records, {"items": records}):
+        status, results = call(url, "POST", "/feedback", body)
+        assert status == 200
+        assert [one["status"] for one in results][1:] == ["invalid", "invalid", "duplicate"]
+    assert results[0]["id"] == results[3]["id"]
+    assert results[1]["error"] == "text: expected some text, got an empty one"
+
+
+def test_one_record_that_is_none_is_refused(url):
+    status, answer = call(url, "POST", "/feedback", {"text": "fine", "nps": 11})
+    assert (status, answer["status"]) == (422, "invalid")
+    assert "nps: input should be less than or equal to 10" in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "message"),
+    [
+        (b"{", JSON, 400, "not valid JSON"),
+        (b"text=x", {"Content-Type": "application/x-www-form-urlencoded"}, 415, "application/json"),
+        (b" " * 2_000_001, JSON, 413, "bytes"),
+        ([], JSON, 422, "items"),
+        ([{"text": "x"}] * 257, JSON, 422, "items"),
+        ({"items": [{"text": "x"}], "modle": 1}, JSON, 422, "unknown field 'modle'"),
+    ],
+)
+def test_what_is_no_request_is_refused(body, headers, status, message, url):
+    got, answer = call(url, "POST", "/feedback", body, headers)
+    assert got == status
+    assert message in answer["error"]
+
+
+def test_pages_are_turned_and_filters_narrow(url):
+    texts = [f"Pagina numarul {number}" for number in range(5)]
+    call(url, "POST", "/feedback", [{"text": text, "channel": "pages"} for text in texts])
+    found, cursor = [], None
+    while True:
+        query = urlencode({"channel": "pages", "limit": 2} | ({"cursor": cursor} if cursor else {}))
+        status, page = call(url, "GET", f"/feedback?{query}")
+        assert status == 200
+        found += [one["text"] for one in page["items"]]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert found == texts[::-1]
+    _, page = call(url, "GET", f"/feedback?{urlencode({'text': 'pagina 3'})}")
+    assert [one["text"] for one in page["items"]] == ["Pagina numarul 3"]
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("tema=support", "unknown field 'tema'; did you mean 'team'?"),
+        ("limit=0", "limit: input should be greater than or equal to 1"),
+        ("limit=1000", "limit: input should be less than or equal to 200"),
+        ("cursor=x", "cursor: expected `next` of a page"),
+        ("state=lost", "state.0: input should be"),
+        ("since=yesterday", "since: input should be"),
+        ("text=%3F", "text: expected words"),
+    ],
+)
+def test_a_query_that_means_nothing_is_refused(query, message, url):
+    status, answer = call(url, "GET", f"/feedback?{query}")
+    assert status == 422
+    assert message in answer["error"]
+
+
+def test_an_id_that_is_none_is_not_found(url):
+    status, answer = call(url, "GET", "/feedback/nothing")
+    assert status == 404
+    assert "no item 'nothing'" in answer["error"]
+    status, answer = call(url, "PUT", "/feedback", {"text": "x"})
+    assert (status, answer) == (405, {"error": "Method Not Allowed"})
