@@ -7,12 +7,11 @@ import typer
 
 from models import terminal
 from models.errors import ConfigError
+from serving.rules_inputs import bounds_of, item_of, stored_item, stored_lines
 
 if TYPE_CHECKING:
     from models.labels import LabelSchema
-    from models.records import FeedbackItem
     from serving.routing.check import Report
-    from serving.routing.replay import Bounds
 
 rules = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -21,6 +20,7 @@ Labels = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Label schema the rules must fit; else the default taxonomy.")
 ]
 Model = Annotated[Path | None, typer.Option(metavar="DIR", help="A model, for cases that give a text only.")]
+Store = Annotated[str | None, typer.Option(metavar="URL", help="The store; else FEEDBACK_STORE or SQLite.")]
 CasesFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The cases; else RULES' own, *.cases.toml.")]
 
 
@@ -88,7 +88,11 @@ def rules_test(file: RulesFile = None, labels: Labels = None, cases: CasesFile =
 
 @rules.command("explain")
 def rules_explain(
-    text: Annotated[str, typer.Argument(help="The feedback.")],
+    text: Annotated[str | None, typer.Argument(help="The feedback; or give --id.")] = None,
+    identity: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="Of a stored item, instead of a text.")
+    ] = None,
+    store: Store = None,
     model: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The model; else FEEDBACK_MODEL or current.")
     ] = None,
@@ -113,8 +117,11 @@ def rules_explain(
     from serving.rules_view import explanation_json, show_explanation
     from serving.settings import load_settings
 
-    item = _item(text, given or [])
-    settings = load_settings({name: value for name, value in {"model": model, "rules": file}.items() if value})
+    options = {"model": model, "rules": file, "store": store}
+    settings = load_settings({name: value for name, value in options.items() if value})
+    if (text is None) == (identity is None):
+        raise ConfigError("expected a text, or --id ID of a stored item")
+    item = item_of(text, given or []) if text is not None else stored_item(settings, str(identity))
     with terminal.Terminal().stage("loading the model"):
         classifier = Classifier.load(settings.model)
     rules = load_rules(settings.rules or DEFAULT_RULES, classifier.schema if settings.rules else None)
@@ -129,7 +136,11 @@ def rules_explain(
 
 @rules.command("replay")
 def rules_replay(
-    data: Annotated[Path, typer.Option(metavar="FILE", help="Past items with predictions, as `classify` writes them.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Past items with predictions, as `classify` writes them; else those stored."),
+    ] = None,
+    store: Store = None,
     old: Annotated[Path | None, typer.Option(metavar="RULES", help="The rules before; else those shipped.")] = None,
     new: Annotated[Path | None, typer.Option(metavar="RULES", help="The rules after; else the same.")] = None,
     against: Annotated[
@@ -150,6 +161,7 @@ def rules_replay(
 
     Example: feedback rules replay --old routing.toml --new my-routing.toml --data answers.jsonl --max-moved 5%
     """
+    from serving.routing.history import read_lines
     from serving.routing.load import DEFAULT_RULES, load_rules
     from serving.routing.replay import as_json as json_of
     from serving.routing.replay import replay_files
@@ -157,13 +169,19 @@ def rules_replay(
 
     if new is None and against is None:
         raise ConfigError("expected --new RULES, --against FILE or both: without them nothing changes")
-    bounds = _bounds(max_moved, max_load or [])
+    bounds = bounds_of(max_moved, max_load or [])
     schema = _schema(labels) if labels else None
     before = old or DEFAULT_RULES
     after = load_rules(new or before, schema)
     load_rules(before, schema)  # so that its faults are told before the work begins
+    if data is not None:
+        lines = read_lines(data, against)
+    elif against is None:
+        lines = stored_lines(store)
+    else:
+        raise ConfigError("--against FILE needs --data FILE with the same items")
     with terminal.Terminal().stage("replaying", None, "items") as advance:
-        found, rejected, first = replay_files(data, against, before, new or before, schema, advance)
+        found, rejected, first = replay_files(lines, before, new or before, schema, advance)
     if rejected:
         terminal.warn(f"{rejected:,} row(s) left out; first: {first}")
     if as_json:
@@ -203,47 +221,6 @@ def rules_bench(
         for one in found
     ]
     terminal.table("decisions on one core", columns, rows, left=2)
-
-
-def _bounds(max_moved: str | None, max_load: list[str]) -> "Bounds":
-    from serving.routing.replay import Bounds
-
-    moved = None
-    if max_moved is not None:
-        number = max_moved.strip().removesuffix("%")
-        try:
-            moved = float(number) / (100 if "%" in max_moved else 1)
-        except ValueError:
-            raise ConfigError(f"--max-moved: expected a share like 5% or 0.05, got {max_moved!r}") from None
-        if not 0 <= moved <= 1:
-            raise ConfigError(f"--max-moved: expected a share from 0% to 100%, got {max_moved!r}")
-    load = {}
-    for one in max_load:
-        team, equals, most = one.partition("=")
-        count = most.removesuffix("/day")
-        if not equals or not count.isdigit():
-            raise ConfigError(f"--max-load: expected TEAM=N/day like support=200/day, got {one!r}")
-        load[team] = int(count)
-    return Bounds(moved, load)
-
-
-def _item(text: str, given: list[str]) -> "FeedbackItem":
-    from pydantic import ValidationError
-
-    from models.records import FeedbackItem
-    from models.validation import describe
-
-    fields: dict[str, object] = {"text": text}
-    meta: dict[str, object] = {}
-    for one in given:
-        name, equals, value = one.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {one}: expected FIELD=VALUE, e.g. --set nps=3")
-        (meta if name.startswith("meta.") else fields)[name.removeprefix("meta.")] = value
-    try:
-        return FeedbackItem.model_validate(fields | ({"meta": meta} if meta else {}))
-    except ValidationError as error:
-        raise ConfigError(f"the item: {'; '.join(describe(error, FeedbackItem.model_fields))}") from None
 
 
 def _report(file: Path | None, labels: Path | None, cases: Path | None, model: Path | None) -> "Report":

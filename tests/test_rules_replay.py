@@ -214,9 +214,8 @@ def test_a_large_file_is_counted_like_a_small_one_by_several_processes(tmp_path)
     rows[0]["id"] = "first"
     data = write_jsonl(tmp_path / "a.jsonl", rows)
     counted: list[int] = []
-    found, rejected, first = replay_files(
-        data, None, tmp_path / "old.toml", tmp_path / "new.toml", SCHEMA, counted.append
-    )
+    files = (tmp_path / "old.toml", tmp_path / "new.toml")
+    found, rejected, first = replay_files(read_lines(data, None), *files, SCHEMA, counted.append)
     assert sum(counted) == len(rows)
     assert len(counted) == 4
     assert (rejected, first.place) == (1, f"{data}:{len(rows)}")

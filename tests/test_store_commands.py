@@ -123,3 +123,25 @@ def test_what_cannot_be_done_is_said_without_secrets(options, message, linear_fo
     assert done.returncode == 2
     assert message in done.stderr
     assert "hunter2" not in json.dumps(done.stderr)
+
+
+def test_stored_items_are_explained_and_replayed(linear_folder, tmp_path):
+    store = f"sqlite:///{tmp_path / 'feedback.db'}"
+    source = write_jsonl(tmp_path / "a.jsonl", [{"text": "The charger caught fire", "nps": 3, "external_id": "1"}])
+    assert run("import", str(source), "--model", str(linear_folder), "--store", store).returncode == 0
+    engine = open_engine(store)
+    (found,) = every(engine, Filter(), NOON)
+    engine.dispose()
+    done = run("rules", "explain", "--id", found["id"], "--model", str(linear_folder), "--store", store)
+    assert done.returncode == 0
+    assert "danger" in done.stdout
+    assert "owner safety" in done.stderr
+    missing = run("rules", "explain", "--id", "nothing", "--model", str(linear_folder), "--store", store)
+    assert (missing.returncode, "no item 'nothing' in the store" in missing.stderr) == (2, True)
+    new = tmp_path / "new.toml"
+    new.write_text(DEFAULT_RULES.read_text(encoding="utf-8").replace('team = "safety"', 'team = "legal"'))
+    done = run("rules", "replay", "--new", str(new), "--store", store, "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["moves"] == [{"from": "safety", "to": "legal", "n": 1}]
+    empty = run("rules", "replay", "--new", str(new), "--store", f"sqlite:///{tmp_path / 'empty.db'}")
+    assert (empty.returncode, "the store has no items yet" in empty.stderr) == (2, True)

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from models.rejects import Reject
 from serving.routing.compiled import Rules
 from serving.routing.decide import Route, route
 from serving.routing.decision import DEFAULT, URGENCIES, Situation
-from serving.routing.history import Lines, Past, in_chunks, pairs_of, read_lines
+from serving.routing.history import Lines, Past, in_chunks, pairs_of
 from serving.routing.load import load_rules
 
 #: Examples kept of each kind of move, and the longest part of a text that is shown of one.
@@ -214,9 +214,9 @@ class Replayed(NamedTuple):
 
 
 def replay_files(
-    data: Path, against: Path | None, old: Path, new: Path, schema: LabelSchema | None, advance: Advance
+    lines: Iterator[Lines], old: Path, new: Path, schema: LabelSchema | None, advance: Advance
 ) -> Replayed:
-    """Decide each item of a file by two rules files, with what it says the model said, or ``against`` it.
+    """Decide items by two rules files; the items as :func:`serving.routing.history.read_lines` gives them.
 
     Raises:
         DataError: a file cannot be used.
@@ -224,7 +224,7 @@ def replay_files(
     """
     whole, rejected, first = Replay(), 0, None
     arguments = (old, new, schema, datetime.now(UTC))
-    for count, (found, left_out, reject) in in_chunks(read_lines(data, against), _replay_chunk, _Work.start, arguments):
+    for count, (found, left_out, reject) in in_chunks(lines, _replay_chunk, _Work.start, arguments):
         whole.add(found)
         rejected += left_out
         first = first or reject

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from sqlalchemy import Connection, Engine, Integer, Select, Table, and_, column, select, table, text
+from sqlalchemy import Connection, Engine, Integer, Select, Table, and_, column, func, select, table, text
 
 from models.errors import InputError
 from models.records import LanguageTag, Moment
@@ -103,6 +103,33 @@ def every(engine: Engine, wanted: Filter, now: datetime) -> Iterator[dict[str, A
         cursor = page.next
         if cursor is None:
             return
+
+
+class Stored(NamedTuple):
+    """An item as it came in, with what the model said of it first."""
+
+    id: str
+    record: dict[str, Any]
+    received_at: datetime
+    prediction: dict[str, Any]
+
+
+def past(engine: Engine) -> Iterator[Stored]:
+    """Every item in the order of arrival, read in parts so that none holds the database for long."""
+    own = predictions.alias()
+    first = select(func.min(own.c.key)).where(own.c.item_key == items.c.key).correlate(items).scalar_subquery()
+    wanted = select(items.c.key, items.c.id, items.c.record, items.c.received_at, predictions.c.body)
+    wanted = wanted.select_from(items).join(predictions, predictions.c.key == first)
+    wanted = wanted.order_by(items.c.key).limit(1000)
+    last = 0
+    while True:
+        with reading(engine) as connection:
+            rows = connection.execute(wanted.where(items.c.key > last)).all()
+        if not rows:
+            return
+        for _, *rest in rows:
+            yield Stored(*rest)
+        last = rows[-1][0]
 
 
 def get(engine: Engine, identity: str) -> dict[str, Any] | None:
