@@ -20,6 +20,7 @@ COMMANDS = {
     "bench": ("training.bench.commands:bench", "Measure the project on public sets."),
     "classify": ("serving.commands:classify", "Classify a file of feedback."),
     "serve": ("serving.commands:serve", "Serve a model over HTTP, with routing."),
+    "deliver": ("serving.delivery.commands:deliver", "Send what the rules say; see and re-drive what waits."),
     "import": ("serving.store_commands:import_app", "Store a file of feedback, classified and routed."),
     "export": ("serving.store_commands:export_app", "Write stored feedback to a table."),
     "rules": ("serving.rules_commands:rules", "Check, explain, test and replay routing rules."),

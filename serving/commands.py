@@ -62,12 +62,17 @@ def serve_command(
         Path | None, typer.Option(metavar="FILE", help="Feedback to send once the service is ready, and show.")
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="Stop after the samples.")] = False,
+    deliver: Annotated[
+        bool, typer.Option("--deliver/--no-deliver", help="Send what is due, by a worker beside the service.")
+    ] = True,
 ) -> None:
     """Serve a model over HTTP: POST /classify answers with prediction and routing.
 
     Example: feedback serve --model artifacts/current
     """
-    from serving.server import ask, base_url, check_ended_well, read_samples, running, sample_rows
+    from contextlib import ExitStack
+
+    from serving.server import ask, base_url, check_ended_well, delivering, read_samples, running, sample_rows
 
     if once and samples is None:
         raise ConfigError("--once stops after the samples; give some with --samples FILE")
@@ -76,7 +81,10 @@ def serve_command(
     schema = check_model_and_rules(settings.model, settings.rules)
     items = [] if samples is None else read_samples(samples)
     url = base_url(host, port)
-    with running(settings, host, port, terminal.Terminal()) as process:
+    with ExitStack() as stack:
+        process = stack.enter_context(running(settings, host, port, terminal.Terminal()))
+        if deliver and not once:
+            stack.enter_context(delivering(settings))
         if items:
             results = ask(url, [item.model_dump(mode="json", include={"text", "nps", "channel"}) for item in items])
             columns = ["text", "language", *schema, "team", "rule", "urgency"]

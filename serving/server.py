@@ -56,16 +56,7 @@ def running(settings: Settings, host: str, port: int, progress: Progress) -> Ite
         ServerError: the port is taken, or the service does not become ready.
     """
     check_port(host, port)
-    rules = settings.rules and settings.rules.resolve()
-    wanted = {
-        "MODEL": settings.model.resolve(),
-        "RULES": rules,
-        "STORE": absolute(settings.store.get_secret_value()),
-        "THREADS": settings.threads,
-    }
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("FEEDBACK_")}
-    environment |= {f"FEEDBACK_{name}": str(value) for name, value in wanted.items() if value is not None}
-    environment["BENTOML_DO_NOT_TRACK"] = "True"
+    environment = _environment(settings)
     command = [sys.executable, "-m", "bentoml", "serve", SERVICE, "--working-dir", str(_ROOT), "--quiet"]
     process = subprocess.Popen([*command, "--host", host, "--port", str(port)], env=environment, cwd=_ROOT)
     # whoever stops this process means the service
@@ -82,6 +73,36 @@ def running(settings: Settings, host: str, port: int, progress: Progress) -> Ite
             process.kill()
             process.wait()
         signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
+def delivering(settings: Settings) -> Iterator["subprocess.Popen[bytes]"]:
+    """A worker beside the service, as a child process in the caller's folder; it is stopped when the block ends."""
+    environment = _environment(settings)
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_ROOT), environment.get("PYTHONPATH")]))
+    process = subprocess.Popen([sys.executable, "-m", "feedback", "deliver", "run"], env=environment)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(_STOP_WITHIN)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """What a child process is given: the settings and nothing else that begins like them."""
+    wanted = {
+        "MODEL": settings.model.resolve(),
+        "RULES": settings.rules and settings.rules.resolve(),
+        "STORE": absolute(settings.store.get_secret_value()),
+        "THREADS": settings.threads,
+    }
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FEEDBACK_")}
+    environment |= {f"FEEDBACK_{name}": str(value) for name, value in wanted.items() if value is not None}
+    return environment | {"BENTOML_DO_NOT_TRACK": "True"}
 
 
 def wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:

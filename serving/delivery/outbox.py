@@ -1,0 +1,190 @@
+"""The outbox: rows are leased, sent and settled, so that none is lost and none is sent by two at once.
+
+A row is taken for a while (its lease). Who takes it counts its fence up, and only who has the present fence may settle
+it: one that was slow, and whose row another has taken meanwhile, changes nothing.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Engine, case, func, insert, select, update
+
+from serving.delivery.channels import Outcome
+from serving.store.engine import reading, writing
+from serving.store.tables import channel_states, deliveries, outbox
+
+#: How long a row is its taker's.
+LEASE = timedelta(seconds=60)
+#: A row that could not be sent for so long is dead: it stays, and is sent again when somebody says so.
+MAX_AGE = timedelta(hours=72)
+#: Seconds before the second attempt, the third …; the last one repeats. A little is left to chance, so that what failed
+#: together does not come back together.
+BACKOFF = (5, 30, 120, 600, 1800, 3600, 7200, 14400)
+#: After so many failures in a row a channel rests, and then one message at a time is tried.
+FAILURES, REST, LONGEST_REST = 5, timedelta(seconds=30), timedelta(minutes=15)
+#: Attempts after which what the receiver refuses for good is given up.
+REFUSALS = 3
+
+_open = ("new", "leased")
+
+
+class Leased(NamedTuple):
+    """A row that was taken: what to send, and the fence that settles it."""
+
+    key: int
+    fence: int
+    delivery_id: str
+    kind: str
+    team: str
+    channel: str
+    item_key: int
+    attempts: int
+    created_at: datetime
+
+
+class Settled(NamedTuple):
+    """How one row went."""
+
+    row: Leased
+    outcome: Outcome
+    milliseconds: int
+
+
+def claim(engine: Engine, channel: str, owner: str, now: datetime, limit: int) -> list[Leased]:
+    """Take rows of a channel that are due: new ones, and those of which the lease ran out.
+
+    None while the channel rests or is switched off.
+    """
+    with writing(engine) as connection:
+        limit = min(limit, _allowed(connection, channel, now))
+        if not limit:
+            return []
+        due = (
+            select(outbox.c.key)
+            .where(outbox.c.channel == channel, outbox.c.state.in_(_open), outbox.c.next_at <= now)
+            .order_by(outbox.c.next_at, outbox.c.key)
+            .limit(limit)
+        )
+        if connection.dialect.name == "postgresql":
+            due = due.with_for_update(skip_locked=True)
+        rows = connection.execute(
+            update(outbox)
+            .where(outbox.c.key.in_(due))
+            .values(
+                state="leased",
+                lease_owner=owner,
+                lease_until=now + LEASE,
+                next_at=now + LEASE,
+                fence=outbox.c.fence + 1,
+                attempts=outbox.c.attempts + 1,
+            )
+            .returning(*(outbox.c[name] for name in Leased._fields))
+        ).all()
+    return sorted((Leased(*row) for row in rows), key=lambda row: row.key)
+
+
+def settle(engine: Engine, channel: str, settled: Sequence[Settled], now: datetime) -> int:
+    """Write down how rows went; returns how many were still their taker's."""
+    held = 0
+    with writing(engine) as connection:
+        for row, outcome, milliseconds in settled:
+            values = _values(row, outcome, now)
+            mine = connection.execute(
+                update(outbox)
+                .where(outbox.c.key == row.key, outbox.c.fence == row.fence, outbox.c.state == "leased")
+                .values(lease_owner=None, lease_until=None, **values)
+            ).rowcount
+            held += mine
+            connection.execute(
+                insert(deliveries).values(
+                    outbox_key=row.key,
+                    at=now,
+                    attempt=row.attempts,
+                    outcome=values["state"] if mine else "late",
+                    status=outcome.status,
+                    milliseconds=milliseconds,
+                    error=outcome.error,
+                )
+            )
+        _count_failures(connection, channel, [one.outcome for one in settled], now)
+    return held
+
+
+def status(engine: Engine) -> list[Mapping[str, Any]]:
+    """Per channel how many rows wait, are under way, delivered and dead, the oldest that waits, and how it is."""
+    own = outbox.c
+    counts = [
+        func.sum(case((own.state == state, 1), else_=0)).label(state) for state in ("new", "leased", "done", "dead")
+    ]
+    oldest = func.min(case((own.state.in_(_open), own.created_at))).label("oldest")
+    with reading(engine) as connection:
+        rows = connection.execute(
+            select(own.channel, *counts, oldest, channel_states.c.rests_until, channel_states.c.disabled_at)
+            .select_from(outbox)
+            .outerjoin(channel_states, channel_states.c.channel == own.channel)
+            .group_by(own.channel, channel_states.c.rests_until, channel_states.c.disabled_at)
+            .order_by(own.channel)
+        ).mappings()
+        return [dict(row) for row in rows]
+
+
+def redrive(engine: Engine, channel: str | None, now: datetime) -> int:
+    """Send dead rows again, of one channel or of all, and switch the channels on; returns how many rows."""
+    with writing(engine) as connection:
+        dead = update(outbox).where(outbox.c.state == "dead")
+        rested = update(channel_states)
+        if channel is not None:
+            dead, rested = dead.where(outbox.c.channel == channel), rested.where(channel_states.c.channel == channel)
+        connection.execute(rested.values(failures=0, rests_until=None, disabled_at=None, reason=None))
+        # their age counts from now: they have another three days
+        again = dead.values(state="new", attempts=0, next_at=now, created_at=now, last_error=None)
+        return int(connection.execute(again).rowcount)
+
+
+def _values(row: Leased, outcome: Outcome, now: datetime) -> dict[str, Any]:
+    if outcome.delivered:
+        return {"state": "done", "done_at": now, "last_error": None}
+    delay = _delay(row.attempts, outcome)
+    too_old = now + delay > row.created_at + MAX_AGE
+    if too_old or (outcome.final and row.attempts >= REFUSALS):
+        return {"state": "dead", "last_error": outcome.error}
+    return {"state": "new", "next_at": now + delay, "last_error": outcome.error}
+
+
+def _delay(attempts: int, outcome: Outcome) -> timedelta:
+    seconds = BACKOFF[min(attempts, len(BACKOFF)) - 1] * random.uniform(0.8, 1.2)
+    return timedelta(seconds=max(seconds, outcome.retry_after or 0.0))
+
+
+def _allowed(connection: Connection, channel: str, now: datetime) -> int:
+    """How many rows of a channel may be taken now: none while it rests, one after that until it works again."""
+    own = channel_states.c
+    row = connection.execute(
+        select(own.failures, own.rests_until, own.disabled_at).where(own.channel == channel)
+    ).first()
+    if row is None:
+        return 1_000
+    failures, rests_until, disabled_at = row
+    if disabled_at is not None or (rests_until is not None and rests_until > now):
+        return 0
+    return 1 if failures >= FAILURES else 1_000
+
+
+def _count_failures(connection: Connection, channel: str, outcomes: Sequence[Outcome], now: datetime) -> None:
+    own = channel_states.c
+    before = connection.execute(select(own.failures).where(own.channel == channel)).scalar_one_or_none()
+    failures = before or 0
+    for outcome in outcomes:
+        failures = 0 if outcome.delivered else failures + 1
+    if before is None and not failures:
+        return
+    rest = None
+    if failures >= FAILURES:
+        rest = now + min(REST * 2 ** min(failures - FAILURES, 10), LONGEST_REST)
+    values = {"failures": failures, "rests_until": rest}
+    if before is None:
+        connection.execute(insert(channel_states).values(channel=channel, **values))
+    else:
+        connection.execute(update(channel_states).where(own.channel == channel).values(**values))

@@ -1,0 +1,115 @@
+"""The worker: takes what is due from the outbox, sends it, and writes down how that went."""
+
+import logging
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine, select
+
+from models.errors import FeedbackError
+from serving.delivery.channels import Outcome, Sender
+from serving.delivery.message import Message, data_of
+from serving.delivery.outbox import LEASE, Leased, Settled, claim, settle
+from serving.store.engine import reading
+from serving.store.queries import get
+from serving.store.tables import items
+
+log = logging.getLogger(__name__)
+
+#: Messages that are under way at once over one channel.
+CONCURRENCY = 8
+#: Seconds between two looks at an empty outbox, and after the store was away.
+IDLE, AWAY = 0.5, 5.0
+
+
+class Worker:
+    """Delivers until it is told to stop; a thread a channel, so that one that hangs does not hold up the others.
+
+    Several workers may run at once, on several machines with PostgreSQL.
+    """
+
+    def __init__(self, engine: Engine, senders: Callable[[], Mapping[str, Sender]]) -> None:
+        self._engine, self._senders = engine, senders
+        self._name = f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._stop = threading.Event()
+        self._threads: dict[str, threading.Thread] = {}
+
+    def run(self) -> None:
+        """Work until :meth:`stop`; channels that appear in the rules meanwhile are served too."""
+        while not self._stop.is_set():
+            for channel in self._senders():
+                if channel not in self._threads:
+                    thread = threading.Thread(
+                        target=self._serve, args=(channel,), name=f"deliver-{channel}", daemon=True
+                    )
+                    self._threads[channel] = thread
+                    thread.start()
+            self._stop.wait(1.0)
+        for thread in self._threads.values():
+            thread.join()
+
+    def stop(self) -> None:
+        """Take nothing more; what is under way is finished."""
+        self._stop.set()
+
+    def drain(self) -> int:
+        """Send all that is due now, over every channel, and return how many were delivered."""
+        done = 0
+        for channel in self._senders():
+            with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix=channel) as pool:
+                while rows := claim(self._engine, channel, self._name, datetime.now(UTC), CONCURRENCY):
+                    done += self._deliver(channel, rows, pool)
+        return done
+
+    def _serve(self, channel: str) -> None:
+        with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix=channel) as pool:
+            while not self._stop.is_set():
+                try:
+                    rows = claim(self._engine, channel, self._name, datetime.now(UTC), CONCURRENCY)
+                    if rows:
+                        self._deliver(channel, rows, pool)
+                    else:
+                        self._stop.wait(IDLE)
+                except FeedbackError as error:
+                    log.error("delivery over %s waits: %s", channel, error)
+                    self._stop.wait(AWAY)
+                except Exception:  # whatever goes wrong with one batch, its rows come back when their lease ends
+                    log.exception("delivery over %s failed", channel)
+                    self._stop.wait(AWAY)
+
+    def _deliver(self, channel: str, rows: list[Leased], pool: ThreadPoolExecutor) -> int:
+        sender = self._senders().get(channel)
+        settled = list(pool.map(lambda row: self._attempt(row, sender), rows))
+        held = settle(self._engine, channel, settled, datetime.now(UTC))
+        if held < len(settled):
+            log.warning(
+                "%d deliveries over %s took longer than %s; others have them now", len(rows) - held, channel, LEASE
+            )
+        return sum(one.outcome.delivered for one in settled)
+
+    def _attempt(self, row: Leased, sender: Sender | None) -> Settled:
+        start = time.monotonic()
+        if sender is None:
+            outcome = Outcome(False, error="the rules have no such channel any more")
+        else:
+            try:
+                outcome = sender.send(self._message(row))
+            except FeedbackError as error:
+                outcome = Outcome(False, error=str(error))
+            except Exception as error:  # a fault of one message must not lose its batch
+                log.exception("delivery %s failed", row.delivery_id)
+                outcome = Outcome(False, error=type(error).__name__)
+        return Settled(row, outcome, int((time.monotonic() - start) * 1000))
+
+    def _message(self, row: Leased) -> Message:
+        with reading(self._engine) as connection:
+            identity = connection.execute(select(items.c.id).where(items.c.key == row.item_key)).scalar_one()
+        item = get(self._engine, identity)
+        assert item is not None  # noqa: S101  (rows refer to items, which are never removed)
+        kind = "item" if row.kind == "item" else "notice"
+        return Message(row.delivery_id, "item" if kind == "item" else "notice", row.team, row.created_at, data_of(item))

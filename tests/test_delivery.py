@@ -1,0 +1,313 @@
+"""From the outbox to the team: taken by one, sent at least once, never lost; on SQLite and on PostgreSQL."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select, update
+from store_support import NOON, entry
+from support import ROOT, free_port
+
+from serving.delivery.channels import DEFAULT_CHANNEL, FileSender, Outcome, senders
+from serving.delivery.message import Message
+from serving.delivery.outbox import FAILURES, LEASE, MAX_AGE, REFUSALS, Settled, claim, redrive, settle, status
+from serving.delivery.worker import Worker
+from serving.routing.rules import Channel
+from serving.store.engine import open_engine, reading, writing
+from serving.store.intake import accept
+from serving.store.schema import migrate
+from serving.store.tables import deliveries, outbox
+
+FAILED = Outcome(False, error="refused", status=500)
+DONE = Outcome(True)
+
+
+def waiting(engine, count: int, channel: str = "inbox", at: datetime = NOON) -> None:
+    """As many messages in the outbox, each of an item of its own."""
+    made = [
+        entry(f"text {number}", deliver="now", urgency="high", at=at, channels={"support": [channel]})
+        for number in range(count)
+    ]
+    for start in range(0, count, 64):
+        accept(engine, made[start : start + 64])
+
+
+def rows(engine):
+    with reading(engine) as connection:
+        return connection.execute(select(outbox).order_by(outbox.c.key)).mappings().all()
+
+
+def settled(taken, outcome=DONE):
+    return [Settled(row, outcome, 1) for row in taken]
+
+
+def test_a_row_is_taken_by_one_sent_and_done(engine):
+    waiting(engine, 5)
+    first = claim(engine, "inbox", "a", NOON, 3)
+    second = claim(engine, "inbox", "b", NOON, 9)
+    assert len(first), len(second) == (3, 2)
+    assert not {row.key for row in first} & {row.key for row in second}
+    assert claim(engine, "inbox", "c", NOON, 9) == []
+    assert settle(engine, "inbox", settled([*first, *second]), NOON) == 5
+    assert {row["state"] for row in rows(engine)} == {"done"}
+    assert claim(engine, "inbox", "c", NOON + 2 * LEASE, 9) == []
+
+
+def test_a_row_whose_lease_ran_out_is_another_s_and_a_late_answer_changes_nothing(engine):
+    waiting(engine, 1)
+    (slow,) = claim(engine, "inbox", "slow", NOON, 1)
+    later = NOON + LEASE + timedelta(seconds=1)
+    assert claim(engine, "inbox", "quick", NOON + LEASE / 2, 1) == []
+    (quick,) = claim(engine, "inbox", "quick", later, 1)
+    assert (quick.delivery_id, quick.attempts) == (slow.delivery_id, 2)
+    assert settle(engine, "inbox", settled([slow], FAILED), later) == 0
+    assert rows(engine)[0]["state"] == "leased"
+    assert settle(engine, "inbox", settled([quick]), later) == 1
+    assert settle(engine, "inbox", settled([slow], FAILED), later) == 0
+    assert rows(engine)[0]["state"] == "done"
+    with reading(engine) as connection:
+        outcomes = connection.execute(select(deliveries.c.outcome).order_by(deliveries.c.key)).scalars().all()
+    assert outcomes == ["late", "done", "late"]
+
+
+def test_what_fails_comes_back_later_and_later_for_three_days(engine):
+    waiting(engine, 1)
+    now, delays = NOON, []
+    while True:
+        with writing(engine) as connection:  # the channel's own rest is another matter
+            connection.exec_driver_sql("DELETE FROM channel_states")
+        (row,) = claim(engine, "inbox", "a", now, 1)
+        settle(engine, "inbox", settled([row], FAILED), now)
+        found = rows(engine)[0]
+        if found["state"] == "dead":
+            break
+        delays.append((found["next_at"] - now).total_seconds())
+        assert claim(engine, "inbox", "a", found["next_at"] - timedelta(seconds=1), 1) == []
+        now = found["next_at"]
+    assert now <= NOON + MAX_AGE
+    assert now > NOON + MAX_AGE * 0.8
+    assert 4 <= delays[0] <= 6
+    assert 24 <= delays[1] <= 36
+    assert max(delays) <= 14400 * 1.2
+    assert found["last_error"] == "refused"
+    assert len(delays) > 15
+
+
+def test_a_receiver_s_wish_to_wait_is_respected(engine):
+    waiting(engine, 1)
+    (row,) = claim(engine, "inbox", "a", NOON, 1)
+    settle(engine, "inbox", settled([row], Outcome(False, error="busy", status=429, retry_after=1000)), NOON)
+    assert rows(engine)[0]["next_at"] == NOON + timedelta(seconds=1000)
+
+
+def test_what_is_refused_for_good_is_given_up_early_and_sent_again_when_told(engine):
+    waiting(engine, 1)
+    now = NOON
+    for attempt in range(REFUSALS):
+        (row,) = claim(engine, "inbox", "a", now, 1)
+        assert row.attempts == attempt + 1
+        settle(engine, "inbox", settled([row], Outcome(False, final=True, error="gone", status=404)), now)
+        now = rows(engine)[0]["next_at"]
+    assert rows(engine)[0]["state"] == "dead"
+    assert redrive(engine, "another", now) == 0
+    assert redrive(engine, None, now) == 1
+    (again,) = claim(engine, "inbox", "a", now, 1)
+    assert (again.delivery_id, again.attempts) == (row.delivery_id, 1)
+
+
+def test_a_channel_that_fails_rests_and_then_tries_one_at_a_time(engine):
+    waiting(engine, 40)
+    waiting(engine, 3, "other")
+    taken = claim(engine, "inbox", "a", NOON, FAILURES)
+    settle(engine, "inbox", settled(taken, FAILED), NOON)
+    assert claim(engine, "inbox", "a", NOON + timedelta(seconds=10), 8) == []
+    assert len(claim(engine, "other", "a", NOON, 8)) == 3
+    later = NOON + timedelta(seconds=31)
+    probe = claim(engine, "inbox", "a", later, 8)
+    assert len(probe) == 1
+    settle(engine, "inbox", settled(probe), later)
+    assert len(claim(engine, "inbox", "a", later, 8)) == 8
+
+
+def test_the_state_of_each_channel_is_told(engine):
+    waiting(engine, 4)
+    waiting(engine, 1, "other")
+    taken = claim(engine, "inbox", "a", NOON, 3)
+    settle(engine, "inbox", settled(taken[:1]), NOON)
+    with writing(engine) as connection:
+        connection.execute(update(outbox).where(outbox.c.key == taken[1].key).values(state="dead"))
+    inbox, other = status(engine)
+    assert (inbox["channel"], other["channel"]) == ("inbox", "other")
+    assert [inbox[name] for name in ("new", "leased", "done", "dead")] == [1, 1, 1, 1]
+    assert [other[name] for name in ("new", "leased", "done", "dead")] == [1, 0, 0, 0]
+    assert inbox["oldest"] == NOON
+
+
+class Recorder:
+    """A channel that remembers what it was sent, and fails as often as it is told to."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.sent: list[str] = []
+        self.failures = failures
+        self._lock = threading.Lock()
+
+    def send(self, message: Message) -> Outcome:
+        with self._lock:
+            if self.failures:
+                self.failures -= 1
+                return FAILED
+            self.sent.append(message.delivery_id)
+        return DONE
+
+
+def test_two_workers_deliver_each_message_once(engine):
+    waiting(engine, 200, at=datetime.now(UTC))
+    channel = Recorder()
+    workers = [Worker(engine, lambda: {"inbox": channel}) for _ in range(2)]
+    threads = [threading.Thread(target=worker.drain) for worker in workers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert Counter(channel.sent) == {row["delivery_id"]: 1 for row in rows(engine)}
+
+
+def test_a_message_that_breaks_its_sender_harms_no_other(engine):
+    waiting(engine, 5, at=datetime.now(UTC))
+    first = rows(engine)[0]["delivery_id"]
+
+    class Fragile(Recorder):
+        def send(self, message: Message) -> Outcome:
+            if message.delivery_id == first:
+                raise RuntimeError("text of a customer")
+            return super().send(message)
+
+    channel = Fragile()
+    assert Worker(engine, lambda: {"inbox": channel}).drain() == 4
+    broken = rows(engine)[0]
+    assert (broken["state"], broken["last_error"]) == ("new", "RuntimeError")
+
+
+def test_messages_are_lines_of_a_file_a_team(engine, tmp_path):
+    waiting(engine, 3, at=datetime.now(UTC))
+    path = tmp_path / "out" / "{team}.jsonl"
+    assert Worker(engine, lambda: {"inbox": FileSender(str(path))}).drain() == 3
+    lines = [json.loads(line) for line in (tmp_path / "out" / "support.jsonl").read_text().splitlines()]
+    assert {line["type"] for line in lines} == {"feedback.item"}
+    assert {line["data"]["text"] for line in lines} == {"text 0", "text 1", "text 2"}
+    assert lines[0]["data"]["reasons"] == ["category is other"]
+    assert {line["id"] for line in lines} == {row["delivery_id"] for row in rows(engine)}
+
+
+def test_a_line_that_was_cut_off_does_not_spoil_the_next(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"id": "half')
+    assert FileSender(str(path)).send(Message("m", "item", "t", NOON, {})).delivered
+    first, second = path.read_text().splitlines()
+    assert first == '{"id": "half'
+    assert json.loads(second)["id"] == "m"
+
+
+def test_a_file_that_cannot_be_written_is_tried_again(tmp_path):
+    outcome = FileSender(str(tmp_path)).send(Message("m", "item", "t", NOON, {}))
+    assert (outcome.delivered, outcome.final) == (False, False)
+    assert "Is a directory" in outcome.error
+
+
+def test_channels_of_a_rules_file_and_the_default_one_have_senders():
+    found = senders({"inbox": Channel(kind="file", to="x.jsonl"), "mail": Channel(kind="email", to="a@example.com")})
+    assert set(found) == {DEFAULT_CHANNEL, "inbox"}
+
+
+RULES = """
+version = 1
+default = { team = "support" }
+[teams.support]
+title = "Support"
+channels = ["inbox"]
+[channels.inbox]
+kind = "file"
+to = "%s"
+"""
+
+
+def test_a_worker_that_is_killed_at_any_moment_loses_nothing(address, tmp_path):
+    seed = random.randrange(1_000_000)
+    sys.stdout.write(f"seed {seed}\n")  # shown where the test fails
+    chance = random.Random(seed)
+    engine = open_engine(address)
+    migrate(engine)
+    waiting(engine, 600, at=datetime.now(UTC))
+    (tmp_path / "routing.toml").write_text(RULES % (tmp_path / "out.jsonl"))
+    command = [sys.executable, "-m", "feedback", "deliver", "run", "--rules", str(tmp_path / "routing.toml")]
+    environment = {**os.environ, "FEEDBACK_STORE": address}
+    for _ in range(6):
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+        time.sleep(chance.uniform(0.8, 2.5))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        with writing(engine) as connection:  # as if the lease of what it held were over
+            connection.execute(update(outbox).where(outbox.c.state == "leased").values(next_at=NOON))
+    done = subprocess.run([*command, "--once"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0
+    found = rows(engine)
+    assert {row["state"] for row in found} == {"done"}
+    lines = [json.loads(line)["id"] for line in (tmp_path / "out.jsonl").read_text().splitlines() if line.endswith("}")]
+    assert set(lines) == {row["delivery_id"] for row in found}
+    assert len(lines) - len(found) <= 6 * 8, "more was sent twice than was under way when it was killed"
+    engine.dispose()
+
+
+def test_the_commands_show_and_redrive_what_waits(tmp_path):
+    address = f"sqlite:///{tmp_path / 'feedback.db'}"
+    engine = open_engine(address)
+    migrate(engine)
+    waiting(engine, 2)
+    with writing(engine) as connection:
+        connection.execute(update(outbox).values(state="dead"))
+    engine.dispose()
+
+    def run(*options: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "feedback", "deliver", *options, "--store", address]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    assert json.loads(run("status", "--json").stdout)[0]["dead"] == 2
+    assert "2 message(s) will be sent again" in run("redrive").stderr
+    shown = run("status")
+    assert shown.returncode == 0
+    assert "given up" in shown.stdout
+
+
+def test_the_service_delivers_what_it_stores(linear_folder, tmp_path):
+    (tmp_path / "routing.toml").write_text(
+        (RULES % (tmp_path / "out.jsonl")).replace('"support" }', '"support", urgency = "high" }')
+    )
+    port = free_port()
+    command = [sys.executable, "-m", "feedback", "serve", "--model", str(linear_folder), "--port", str(port)]
+    command += ["--rules", str(tmp_path / "routing.toml"), "--store", f"sqlite:///{tmp_path / 'feedback.db'}"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if "stop with Ctrl-C. Try" in line:
+                break
+        body = json.dumps({"text": "The lid is cracked"}).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/feedback", body, {"Content-Type": "application/json"}
+        )
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+            identity = json.load(answer)["id"]
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "out.jsonl").exists():
+            assert time.monotonic() < deadline, "nothing was delivered"
+            time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    (sent,) = (json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines())
+    assert (sent["data"]["id"], sent["data"]["text"]) == (identity, "The lid is cracked")
