@@ -1,7 +1,7 @@
 """From raw items to stored ones: check each, answer those that are known, predict and decide the others, store them."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from pydantic import BaseModel, JsonValue
@@ -13,9 +13,13 @@ from serving.routing.compiled import Rules
 from serving.routing.decide import decide
 from serving.routing.decision import Decision
 from serving.store.intake import Entry, Receipt, accept, find_known, name_of, receipt_of
+from serving.store.queries import count_similar
 
 #: Where a team's items go that has no channel of its own; see :mod:`serving.delivery`.
 DEFAULT_CHANNEL = "default"
+
+#: For how long an item counts as one that came in lately.
+LATELY = timedelta(days=1)
 
 Predict = Callable[[Sequence[FeedbackItem]], Sequence[Prediction]]
 
@@ -55,10 +59,11 @@ def take(
     fresh = [item for item in good if name_of(item) not in known]
     predictions = predict(fresh) if fresh else []
     channels = {name: team.channels or (DEFAULT_CHANNEL,) for name, team in rules.file.teams.items()}
-    entries = [
-        Entry(item, prediction, decide(item, prediction, rules, received_at), received_at, channels)
-        for item, prediction in zip(fresh, predictions, strict=True)
-    ]
+    counted = _Similar(engine, rules, received_at)
+    entries = []
+    for item, prediction in zip(fresh, predictions, strict=True):
+        decision = decide(item, prediction, rules, received_at, counted.of(item, prediction))
+        entries.append(Entry(item, prediction, decision, received_at, channels))
     stored = iter(accept(engine, entries) if entries else [])
     results = []
     for one in found:
@@ -69,6 +74,24 @@ def take(
         before = known.get(name) if name else None
         results.append(_result(one, next(stored) if before is None else receipt_of(one, before)))
     return results
+
+
+class _Similar:
+    """Counts items of the last day that are about the same, if the rules ask for it; once for all that are alike."""
+
+    def __init__(self, engine: Engine, rules: Rules, received_at: datetime) -> None:
+        self._engine = engine if "similar" in rules.indices else None
+        self._since = received_at - LATELY
+        self._known: dict[tuple[str, str | None, str | None], int] = {}
+
+    def of(self, item: FeedbackItem, prediction: Prediction) -> int | None:
+        answer, mood = prediction.tasks.get("category"), prediction.tasks.get("sentiment")
+        if self._engine is None or answer is None or not answer.labels:
+            return None
+        alike = (answer.labels[0], mood.labels[0] if mood and mood.labels else None, item.product)
+        if alike not in self._known:
+            self._known[alike] = count_similar(self._engine, *alike, self._since)
+        return self._known[alike]
 
 
 def _result(item: FeedbackItem, receipt: Receipt) -> TakenItem:

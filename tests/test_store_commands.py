@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from models.classifier import Classifier
 from models.errors import DataError
 from models.rejects import Reject
 from serving.bulk_import import import_file
+from serving.intake import take
 from serving.routing.load import DEFAULT_RULES, load_rules
 from serving.store.engine import open_engine, reading
 from serving.store.queries import Filter, every
@@ -145,3 +147,32 @@ def test_stored_items_are_explained_and_replayed(linear_folder, tmp_path):
     assert json.loads(done.stdout)["moves"] == [{"from": "safety", "to": "legal", "n": 1}]
     empty = run("rules", "replay", "--new", str(new), "--store", f"sqlite:///{tmp_path / 'empty.db'}")
     assert (empty.returncode, "the store has no items yet" in empty.stderr) == (2, True)
+
+
+SIMILAR = """
+version = 1
+default = { team = "first" }
+[teams.first]
+title = "First"
+[teams.batch]
+title = "Batch"
+[[rules]]
+name = "many"
+when.similar = { min = 3 }
+then.team = "batch"
+"""
+
+
+def test_similar_items_of_the_last_day_are_counted(engine, model, tmp_path):
+    (tmp_path / "routing.toml").write_text(SIMILAR)
+    rules = load_rules(tmp_path / "routing.toml")
+
+    def send(number: int, product: str | None, at: datetime) -> str:
+        raw = {"text": "The same text about the same thing", "external_id": str(number)}
+        (found,) = take(engine, [raw | ({"product": product} if product else {})], model.predict, rules, at)
+        return found.decision.team
+
+    assert [send(number, "kettle", NOON) for number in range(4)] == ["first", "first", "first", "batch"]
+    assert send(10, "lamp", NOON) == "first"
+    assert send(11, None, NOON) == "batch"
+    assert send(12, "kettle", NOON + timedelta(days=2)) == "first"

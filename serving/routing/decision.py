@@ -22,8 +22,8 @@ DEFAULT = "default"
 class Situation(NamedTuple):
     """All that a decision depends on, besides the rules.
 
-    ``received_at`` is when the item came in, with a zone; ``similar`` how many items much like it came in
-    lately, None where nobody counted.
+    ``received_at`` is when the item came in, with a zone; ``similar`` how many items about the same came
+    in lately, None where nobody counted.
     """
 
     item: FeedbackItem

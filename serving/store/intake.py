@@ -182,6 +182,7 @@ def _item_row(entry: Entry) -> dict[str, Any]:
         "text": storable(item.text),
         "language": entry.prediction.language,
         "channel": storable(item.channel),
+        "product": storable(item.product),
         "record": storable(item.model_dump(mode="json", exclude_unset=True)),
         "sentiment": sentiment.labels[0] if sentiment and sentiment.labels else None,
         "team": decision.team,

@@ -29,6 +29,8 @@ from serving.store.tables import (
 
 State = Literal["routed", "acknowledged", "in_progress", "resolved", "told"]
 
+#: More similar items than these are not counted.
+_MANY = 1000
 #: Most items of a page.
 MAX_PAGE = 200
 _FTS = table("item_words", column("rowid", Integer))
@@ -61,6 +63,7 @@ class Filter(BaseModel):
     urgency: Urgency | None = None
     language: LanguageTag | None = None
     channel: str | None = None
+    product: str | None = None
     rule: str | None = None
     review: bool | None = None
     since: Moment | None = None
@@ -103,6 +106,22 @@ def every(engine: Engine, wanted: Filter, now: datetime) -> Iterator[dict[str, A
         cursor = page.next
         if cursor is None:
             return
+
+
+def count_similar(engine: Engine, category: str, sentiment: str | None, product: str | None, since: datetime) -> int:
+    """How many items since then have this category, this sentiment and, where it is given, this product.
+
+    1,000 stands for that many or more.
+    """
+    own = item_categories.c
+    wanted = select(own.item_key).join(items, items.c.key == own.item_key).where(own.category == category)
+    if sentiment is not None:
+        wanted = wanted.where(items.c.sentiment == sentiment)
+    if product is not None:
+        wanted = wanted.where(items.c.product == product)
+    with reading(engine) as connection:
+        counted = _in_period(wanted, since, None).limit(_MANY).subquery()
+        return connection.execute(select(func.count()).select_from(counted)).scalar_one()
 
 
 class Stored(NamedTuple):
@@ -169,7 +188,7 @@ def _filtered(connection: Connection, wanted: Filter, now: datetime) -> Select[A
         statement = statement.order_by(items.c.key.desc())
     if wanted.text is not None:
         statement = _with_words(connection, statement, wanted.text)
-    for name in ("team", "sentiment", "urgency", "language", "channel", "rule"):
+    for name in ("team", "sentiment", "urgency", "language", "channel", "product", "rule"):
         value = getattr(wanted, name)
         if value is not None:
             statement = statement.where(items.c[name] == value)

@@ -89,6 +89,7 @@ items = Table(
     Column("text", Text, nullable=False),
     Column("language", String(35), nullable=False),
     Column("channel", String(200)),
+    Column("product", String(200)),
     Column("record", Json, nullable=False),
     Column("sentiment", String(120)),
     Column("team", String(80), nullable=False),

@@ -44,6 +44,7 @@ def upgrade() -> None:
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("language", sa.String(length=35), nullable=False),
         sa.Column("channel", sa.String(length=200), nullable=True),
+        sa.Column("product", sa.String(length=200), nullable=True),
         sa.Column("record", Json, nullable=False),
         sa.Column("sentiment", sa.String(length=120), nullable=True),
         sa.Column("team", sa.String(length=80), nullable=False),
