@@ -58,14 +58,26 @@ def run(command: Callable[[], object]) -> None:
 
     Being told to stop unwinds the command like Ctrl-C does, so that it removes what it had begun.
     """
+    interrupted = False
+
+    def interrupt(*_: object) -> NoReturn:
+        nonlocal interrupted
+        interrupted = True
+        raise KeyboardInterrupt
+
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGINT, interrupt)
     sys.unraisablehook = _insist
     try:
         command()
-    except FeedbackError as error:
-        fail(str(error), error.exit_code)
-    except OSError as error:
-        fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
+    except BaseException as error:
+        if interrupted:  # libraries make other errors of it
+            sys.exit(128 + signal.SIGINT)
+        if isinstance(error, FeedbackError):
+            fail(str(error), error.exit_code)
+        if isinstance(error, OSError):
+            fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
+        raise
 
 
 def _insist(lost: "sys.UnraisableHookArgs") -> None:

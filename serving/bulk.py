@@ -1,28 +1,23 @@
 """Classifying a file of feedback: rows in, rows with predictions out, in constant memory."""
 
 import csv
-import gzip
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 from models.classifier import Classifier
 from models.errors import DataError
-from models.files import atomic_write
 from models.labels import LabelSchema
 from models.progress import Progress
 from models.readers import read_items
 from models.records import LIST_SEPARATOR, LabeledItem, Prediction
 from models.rejects import RejectLog
+from serving.cells import safe, text_file
 
 OUT_FORMATS = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
 _CHUNK = 256
-#: A spreadsheet takes a cell that begins so for a formula and runs it.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 Writer = Callable[[LabeledItem, Prediction], None]
 
@@ -48,7 +43,7 @@ def classify_file(
     count = 0
     with (
         RejectLog(out.with_name(f"{out.name}.rejects.jsonl"), source) as log,
-        _text_file(out) as file,
+        text_file(out) as file,
         progress.stage(f"classifying {source}", None, "texts") as advance,
     ):
         write = _csv_writer(file, classifier.schema) if ".csv" in name else _json_writer(file)
@@ -66,20 +61,6 @@ def _chunks(items: Iterable[LabeledItem]) -> Iterator[list[LabeledItem]]:
     iterator = iter(items)
     while chunk := list(islice(iterator, _CHUNK)):
         yield chunk
-
-
-@contextmanager
-def _text_file(path: Path) -> Iterator[IO[str]]:
-    if path.name.lower().endswith(".gz"):
-        with (
-            atomic_write(path, "wb") as raw,
-            gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed,
-            io.TextIOWrapper(packed, encoding="utf-8", newline="") as file,
-        ):
-            yield file
-    else:
-        with atomic_write(path) as file:
-            yield file
 
 
 def _json_writer(file: IO[str]) -> Writer:
@@ -112,10 +93,6 @@ def _csv_writer(file: IO[str], schema: LabelSchema) -> Writer:
             row[f"predicted_{name}_abstained"] = answer.abstained
             if answer.score is not None:
                 row[f"predicted_{name}_score"] = answer.score
-        table.writerow({name: _safe(value) for name, value in row.items()})
+        table.writerow({name: safe(value) for name, value in row.items()})
 
     return write
-
-
-def _safe(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

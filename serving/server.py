@@ -27,6 +27,7 @@ SERVICE = "serving.service:FeedbackService"
 #: The service is on this machine: a proxy in the environment has no part in it.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _ROOT = Path(__file__).parent.parent
+_FOR_DELIVERY = ("FEEDBACK_CHANNEL_", "FEEDBACK_ALLOWED_TARGETS")
 _READY_WITHIN = 120.0
 _STOP_WITHIN = 15.0
 
@@ -66,12 +67,7 @@ def running(settings: Settings, host: str, port: int, progress: Progress) -> Ite
             wait_until_ready(process, base_url(host, port))
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_WITHIN)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _stop(process)
         signal.signal(signal.SIGTERM, previous)
 
 
@@ -79,17 +75,24 @@ def running(settings: Settings, host: str, port: int, progress: Progress) -> Ite
 def delivering(settings: Settings) -> Iterator["subprocess.Popen[bytes]"]:
     """A worker beside the service, as a child process in the caller's folder; it is stopped when the block ends."""
     environment = _environment(settings)
+    # addresses and keys of channels are for it alone
+    environment |= {name: value for name, value in os.environ.items() if name.startswith(_FOR_DELIVERY)}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_ROOT), environment.get("PYTHONPATH")]))
     process = subprocess.Popen([sys.executable, "-m", "feedback", "deliver", "run"], env=environment)
     try:
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_WITHIN)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _stop(process)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """Ask it to end, and end it if it does not."""
+    process.terminate()
+    try:
+        process.wait(_STOP_WITHIN)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _environment(settings: Settings) -> dict[str, str]:

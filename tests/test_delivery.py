@@ -16,10 +16,12 @@ from sqlalchemy import select, update
 from store_support import NOON, entry
 from support import ROOT, free_port
 
-from serving.delivery.channels import DEFAULT_CHANNEL, FileSender, Outcome, senders
+from serving.delivery.channels import FileSender, Outcome
 from serving.delivery.message import Message
 from serving.delivery.outbox import FAILURES, LEASE, MAX_AGE, REFUSALS, Settled, claim, redrive, settle, status
+from serving.delivery.senders import senders
 from serving.delivery.worker import Worker
+from serving.intake import DEFAULT_CHANNEL
 from serving.routing.rules import Channel
 from serving.store.engine import open_engine, reading, writing
 from serving.store.intake import accept

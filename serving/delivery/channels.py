@@ -3,16 +3,10 @@
 import fcntl
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from serving.delivery.message import Message
-from serving.intake import DEFAULT_CHANNEL
-from serving.routing.rules import Channel
-
-#: Where the default channel writes, a file a team.
-DEFAULT_FOLDER = Path("artifacts/outbox")
 
 
 class Outcome(NamedTuple):
@@ -70,12 +64,3 @@ def _end_torn_line(handle: int) -> None:
     size = os.fstat(handle).st_size
     if size and os.pread(handle, 1, size - 1) != b"\n":
         os.write(handle, b"\n")
-
-
-def senders(channels: Mapping[str, Channel]) -> dict[str, Sender]:
-    """A sender for each channel of a rules file that this program can send over, and for the default one."""
-    found: dict[str, Sender] = {DEFAULT_CHANNEL: FileSender(str(DEFAULT_FOLDER / "{team}.jsonl"))}
-    for name, channel in channels.items():
-        if channel.kind == "file":
-            found[name] = FileSender(channel.to or str(DEFAULT_FOLDER / f"{name}.jsonl"))
-    return found

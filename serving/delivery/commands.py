@@ -36,14 +36,15 @@ def deliver_run(
     import signal
     import time
 
-    from serving.delivery.channels import senders
-    from serving.delivery.worker import Worker
+    from serving.delivery.senders import senders
+    from serving.delivery.worker import Remembered, Worker
     from serving.routing.load import DEFAULT_RULES, load_rules
     from serving.routing.watch import LiveRules
 
     engine, path = _opened(store), _rules(rules)
     live = LiveRules(path or DEFAULT_RULES, load_rules, lambda taken: None)
-    worker = Worker(engine, lambda: senders(live.current.file.channels))
+    known = Remembered(lambda: live.current, lambda rules: senders(rules.file.channels))
+    worker = Worker(engine, known)
     if once:
         start = time.monotonic()
         count = worker.drain()

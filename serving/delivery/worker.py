@@ -15,6 +15,7 @@ from models.errors import FeedbackError
 from serving.delivery.channels import Outcome, Sender
 from serving.delivery.message import Message, data_of
 from serving.delivery.outbox import LEASE, Leased, Settled, claim, settle
+from serving.routing.compiled import Rules
 from serving.store.engine import reading
 from serving.store.queries import get
 from serving.store.tables import items
@@ -25,6 +26,20 @@ log = logging.getLogger(__name__)
 CONCURRENCY = 8
 #: Seconds between two looks at an empty outbox, and after the store was away.
 IDLE, AWAY = 0.5, 5.0
+
+
+class Remembered:
+    """The senders of the rules that serve now, made anew only when those change."""
+
+    def __init__(self, current: Callable[[], Rules], make: Callable[[Rules], Mapping[str, Sender]]) -> None:
+        self._current, self._make = current, make
+        self._made: tuple[Rules, Mapping[str, Sender]] | None = None
+
+    def __call__(self) -> Mapping[str, Sender]:
+        rules = self._current()
+        if self._made is None or self._made[0] is not rules:
+            self._made = (rules, self._make(rules))
+        return self._made[1]
 
 
 class Worker:

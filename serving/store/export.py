@@ -1,19 +1,16 @@
 """Stored items as a file for people: CSV or a spreadsheet; or JSON Lines for machines."""
 
 import csv
-import gzip
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from models.errors import DataError
 from models.files import atomic_write
 from models.records import LIST_SEPARATOR
-from serving.cells import safe
+from serving.cells import safe, text_file
 
 FORMATS = (".csv", ".csv.gz", ".xlsx", ".jsonl", ".jsonl.gz")
 COLUMNS = (
@@ -50,7 +47,7 @@ def export(found: Iterable[dict[str, Any]], out: Path, advance: Callable[[int], 
 
 
 def _csv(found: Iterable[dict[str, Any]], out: Path) -> None:
-    with _text_file(out) as file:
+    with text_file(out) as file:
         table = csv.writer(file)
         table.writerow(COLUMNS)
         for one in found:
@@ -58,7 +55,7 @@ def _csv(found: Iterable[dict[str, Any]], out: Path) -> None:
 
 
 def _jsonl(found: Iterable[dict[str, Any]], out: Path) -> None:
-    with _text_file(out) as file:
+    with text_file(out) as file:
         for one in found:
             plain = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in one.items()}
             file.write(json.dumps(plain, ensure_ascii=False) + "\n")
@@ -99,17 +96,3 @@ def _cell(value: Any) -> Any:
     if isinstance(value, list):
         return LIST_SEPARATOR.join(value)
     return value.isoformat() if isinstance(value, datetime) else value
-
-
-@contextmanager
-def _text_file(path: Path) -> Iterator[IO[str]]:
-    if path.name.lower().endswith(".gz"):
-        with (
-            atomic_write(path, "wb") as raw,
-            gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed,
-            io.TextIOWrapper(packed, encoding="utf-8", newline="") as file,
-        ):
-            yield file
-    else:
-        with atomic_write(path) as file:
-            yield file
