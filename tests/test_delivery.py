@@ -125,6 +125,18 @@ def test_what_is_refused_for_good_is_given_up_early_and_sent_again_when_told(eng
     assert (again.delivery_id, again.attempts) == (row.delivery_id, 1)
 
 
+def test_a_receiver_that_wants_nothing_more_is_left_alone_until_somebody_says_otherwise(engine):
+    waiting(engine, 3)
+    taken = claim(engine, "inbox", "a", NOON, 1)
+    settle(engine, "inbox", settled(taken, Outcome(False, final=True, error="answered 410", status=410)), NOON)
+    for days in (0, 1, 30):
+        assert claim(engine, "inbox", "a", NOON + timedelta(days=days), 8) == []
+    (shown,) = status(engine)
+    assert (shown["new"], shown["dead"], shown["disabled_at"]) == (3, 0, NOON)
+    assert redrive(engine, "inbox", NOON) == 0
+    assert len(claim(engine, "inbox", "a", NOON, 8)) == 3
+
+
 def test_a_channel_that_fails_rests_and_then_tries_one_at_a_time(engine):
     waiting(engine, 40)
     waiting(engine, 3, "other")

@@ -24,6 +24,8 @@ MAX_AGE = timedelta(hours=72)
 BACKOFF = (5, 30, 120, 600, 1800, 3600, 7200, 14400)
 #: After so many failures in a row a channel rests, and then one message at a time is tried.
 FAILURES, REST, LONGEST_REST = 5, timedelta(seconds=30), timedelta(minutes=15)
+#: With this status a receiver says that it wants nothing more: its channel is switched off.
+GONE = 410
 #: Attempts after which what the receiver refuses for good is given up.
 REFUSALS = 3
 
@@ -147,6 +149,8 @@ def _values(row: Leased, outcome: Outcome, now: datetime) -> dict[str, Any]:
     if outcome.delivered:
         return {"state": "done", "done_at": now, "last_error": None}
     delay = _delay(row.attempts, outcome)
+    if outcome.status == GONE:  # it waits until somebody switches the channel on again
+        return {"state": "new", "next_at": now, "last_error": outcome.error}
     too_old = now + delay > row.created_at + MAX_AGE
     if too_old or (outcome.final and row.attempts >= REFUSALS):
         return {"state": "dead", "last_error": outcome.error}
@@ -178,12 +182,15 @@ def _count_failures(connection: Connection, channel: str, outcomes: Sequence[Out
     failures = before or 0
     for outcome in outcomes:
         failures = 0 if outcome.delivered else failures + 1
+    gone = any(outcome.status == GONE for outcome in outcomes)
     if before is None and not failures:
         return
     rest = None
     if failures >= FAILURES:
         rest = now + min(REST * 2 ** min(failures - FAILURES, 10), LONGEST_REST)
-    values = {"failures": failures, "rests_until": rest}
+    values: dict[str, Any] = {"failures": failures, "rests_until": rest}
+    if gone:
+        values |= {"disabled_at": now, "reason": "its receiver answered 410 Gone"}
     if before is None:
         connection.execute(insert(channel_states).values(channel=channel, **values))
     else:
