@@ -71,7 +71,7 @@ def test_the_commands_of_a_page_run_in_their_order(page, checkout):
                 servers.append(subprocess.Popen(command, cwd=checkout, env=environment(checkout)))
                 wait_until_ready(servers[-1], f"http://127.0.0.1:{port}")
                 continue
-            code = code.replace("--once", f"--once --port {port}")
+            code = re.sub(r"(feedback serve .*--once)", rf"\1 --port {port}", code)
             command = [sys.executable, "-c", code] if kind == "python" else ["bash", "-euo", "pipefail", "-c", code]
             done = subprocess.run(
                 command,
