@@ -7,41 +7,31 @@ import typer
 
 from models import terminal
 from models.errors import ConfigError
-from serving.settings import CURRENT_MODEL, load_settings
+from serving.options import Columns, Model, Rules, Store, Threads, load_model
+from serving.settings import load_settings
 
 classify = typer.Typer(add_completion=False)
 serve = typer.Typer(add_completion=False)
 
-Model = Annotated[Path, typer.Option("--model", metavar="DIR", help="The model.")]
-
 
 @classify.command("classify")
 def classify_command(
-    model: Model,
+    model: Annotated[Path, typer.Option("--model", metavar="DIR", help="The model.")],
     source: Annotated[str, typer.Option("--in", metavar="FILE", help="Feedback: JSONL, CSV, Parquet, or hf:NAME.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where the answers go: .jsonl or .csv, .gz too.")],
-    column: Annotated[
-        list[str] | None,
-        typer.Option("--column", metavar="FIELD=NAME", help="What the data calls a field. Repeatable."),
-    ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Compute threads; else the free cores.")] = None,
+    column: Columns = None,
+    threads: Threads = None,
 ) -> None:
     """Classify a file of feedback, row by row.
 
     Example: feedback classify --model artifacts/current --in feedback.csv --out answers.csv
     """
-    from models.classifier import Classifier
     from models.readers import columns_of
     from serving.bulk import classify_file
 
     columns = columns_of(column)
     progress = terminal.Terminal()
-    with progress.stage("loading the model"):
-        classifier = Classifier.load(model)
-        if classifier.transformer is not None:
-            from models.threads import use_threads
-
-            use_threads(threads)
+    classifier = load_model(model, progress, threads)
     count, left_out = classify_file(classifier, source, out, columns=columns, progress=progress)
     if left_out:
         terminal.warn(left_out)
@@ -50,14 +40,12 @@ def classify_command(
 
 @serve.command("serve")
 def serve_command(
-    model: Annotated[
-        Path | None, typer.Option(metavar="DIR", help=f"The model; else FEEDBACK_MODEL, else {CURRENT_MODEL}.")
-    ] = None,
-    rules: Annotated[Path | None, typer.Option(metavar="FILE", help="Routing rules; else those shipped.")] = None,
-    store: Annotated[str | None, typer.Option(metavar="URL", help="The store; else FEEDBACK_STORE or SQLite.")] = None,
+    model: Model = None,
+    rules: Rules = None,
+    store: Store = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 3000,
-    threads: Annotated[int | None, typer.Option(min=1, help="Compute threads; else the free cores.")] = None,
+    threads: Threads = None,
     samples: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Feedback to send once the service is ready, and show.")
     ] = None,
@@ -76,8 +64,7 @@ def serve_command(
 
     if once and samples is None:
         raise ConfigError("--once stops after the samples; give some with --samples FILE")
-    given = {"model": model, "rules": rules, "store": store, "threads": threads}
-    settings = load_settings({name: value for name, value in given.items() if value is not None})
+    settings = load_settings(model=model, rules=rules, store=store, threads=threads)
     schema = check_model_and_rules(settings.model, settings.rules)
     items = [] if samples is None else read_samples(samples)
     url = base_url(host, port)

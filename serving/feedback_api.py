@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from models.errors import FeedbackError
@@ -52,7 +52,7 @@ class PageOptions(BaseModel):
     limit: int = Field(default=50, ge=1, le=MAX_PAGE)
 
 
-class Unready(Exception):  # noqa: N818  (a state, not a fault)
+class UnreadyError(Exception):
     """The worker has not started yet."""
 
 
@@ -65,7 +65,7 @@ def feedback_app(backend: Callable[[], Backend | None]) -> Starlette:
             Route("/feedback", endpoints.find, methods=["GET"]),
             Route("/feedback/{id:str}", endpoints.get, methods=["GET"]),
         ],
-        exception_handlers={FeedbackError: _failed, Unready: _unready, HTTPException: _refused},
+        exception_handlers={FeedbackError: _failed, UnreadyError: _unready, HTTPException: _refused},
     )
 
 
@@ -88,19 +88,15 @@ class _Endpoints:
     async def take(self, request: Request) -> Response:
         """One record, a list of them, or an object with `items`: stored, decided and on their way when answered."""
         body = await request.json()
-        several = isinstance(body, list) or (isinstance(body, dict) and "items" in body)
+        if isinstance(body, dict) and "items" not in body:
+            (result,) = await self._run(_take, [body])
+            return _answer(_STATUS[result.status], result.model_dump(mode="json"))
         try:
-            raw = (
-                ClassifyRequest.model_validate({"items": body} if isinstance(body, list) else body).items
-                if several
-                else [body]
-            )
+            request_of = ClassifyRequest.model_validate({"items": body} if isinstance(body, list) else body)
         except ValidationError as error:
             return _answer(422, {"error": "; ".join(describe(error, ClassifyRequest.model_fields, "body"))})
-        results = await self._run(_take, raw)
-        if several:
-            return _answer(200, [result.model_dump(mode="json") for result in results])
-        return _answer(_STATUS[results[0].status], results[0].model_dump(mode="json"))
+        results = await self._run(_take, request_of.items)
+        return _answer(200, [result.model_dump(mode="json") for result in results])
 
     async def find(self, request: Request) -> Response:
         """A page of the items that fit the filter in the query."""
@@ -129,7 +125,7 @@ class _Endpoints:
     async def _run(self, work: Callable[..., Any], *arguments: Any) -> Any:
         backend = self._backend()
         if backend is None:
-            raise Unready
+            raise UnreadyError
         call = partial(work, backend, *arguments)
         return await asyncio.get_running_loop().run_in_executor(backend.threads, call)
 
@@ -160,4 +156,4 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 
 async def _unready(_: Request, __: Exception) -> Response:
-    return JSONResponse({"error": "the service is starting"}, 503, {"Retry-After": str(RETRY_AFTER)})
+    return _answer(503, {"error": "the service is starting"}, {"Retry-After": str(RETRY_AFTER)})

@@ -5,6 +5,7 @@ reasons, the way through the rules and due times; the others only say which rule
 """
 
 import gc
+import json
 import random
 import statistics
 import tempfile
@@ -21,7 +22,9 @@ from models.progress import Progress
 from models.records import FeedbackItem, ModelName, Prediction, TaskPrediction
 from serving.routing.compiled import Rules
 from serving.routing.decide import decide
-from serving.routing.load import load_rules
+from serving.routing.history import read_lines
+from serving.routing.load import DEFAULT_RULES, load_rules
+from serving.routing.replay import replay_files
 
 _NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 _PHRASES = ("money back", "caught fire", "never again", "speak to a manager", "lawyer", "wrong size", "battery")
@@ -117,6 +120,28 @@ def bench(
             median = statistics.median(runs)
             found.append(Measured(title, name, median, min(runs), max(runs), ours / median))
     return found
+
+
+def bench_replay(progress: Progress, items_count: int = 100_000, seed: int = 1) -> tuple[float, int]:
+    """Seconds that a replay of so many items takes by the shipped rules and by more urgent ones, and how many
+    move; reading the items from a file is part of it, writing that file is not."""
+    schema, chance = LabelSchema.load(), random.Random(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        data, new = Path(folder) / "past.jsonl", Path(folder) / "routing.toml"
+        new.write_text(DEFAULT_RULES.read_text(encoding="utf-8").replace('urgency = "high"', 'urgency = "urgent"'))
+        with progress.stage("writing items", items_count, "items") as advance, data.open("w", encoding="utf-8") as file:
+            for _ in range(items_count):
+                item, prediction = _item(schema, chance)
+                row = item.model_dump(mode="json", exclude_unset=True)
+                row["prediction"] = prediction.model_dump(mode="json")
+                for task, answer in row["prediction"]["tasks"].items():  # rows as long as real ones
+                    answer["probabilities"] = dict.fromkeys(schema.tasks[task].keys, 0.1234)
+                file.write(json.dumps(row) + "\n")
+                advance(1)
+        with progress.stage("replaying", items_count, "items") as advance:
+            start = time.perf_counter()
+            found = replay_files(read_lines(data, None), DEFAULT_RULES, new, schema, advance).found
+            return time.perf_counter() - start, found.moved
 
 
 def _sample(decided: Decide, most: int) -> int:

@@ -7,7 +7,10 @@ import typer
 
 from models import terminal
 from models.errors import ConfigError
+from serving import options
+from serving.options import Json, Store
 from serving.rules_inputs import bounds_of, item_of, stored_item, stored_lines
+from serving.settings import load_settings
 
 if TYPE_CHECKING:
     from models.labels import LabelSchema
@@ -20,7 +23,6 @@ Labels = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Label schema the rules must fit; else the default taxonomy.")
 ]
 Model = Annotated[Path | None, typer.Option(metavar="DIR", help="A model, for cases that give a text only.")]
-Store = Annotated[str | None, typer.Option(metavar="URL", help="The store; else FEEDBACK_STORE or SQLite.")]
 CasesFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The cases; else RULES' own, *.cases.toml.")]
 
 
@@ -101,7 +103,7 @@ def rules_explain(
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="A further field of the item, e.g. nps=3. Repeatable."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Say what the model makes of a text, which words carried that, who gets it, and why.
 
@@ -110,20 +112,16 @@ def rules_explain(
     import json
     from datetime import UTC, datetime
 
-    from models.classifier import Classifier
     from serving.explain import carried
     from serving.routing.decide import decide
     from serving.routing.load import DEFAULT_RULES, load_rules
     from serving.rules_view import explanation_json, show_explanation
-    from serving.settings import load_settings
 
-    options = {"model": model, "rules": file, "store": store}
-    settings = load_settings({name: value for name, value in options.items() if value})
+    settings = load_settings(model=model, rules=file, store=store)
     if (text is None) == (identity is None):
         raise ConfigError("expected a text, or --id ID of a stored item")
-    item = item_of(text, given or []) if text is not None else stored_item(settings, str(identity))
-    with terminal.Terminal().stage("loading the model"):
-        classifier = Classifier.load(settings.model)
+    item = item_of(text, given or []) if text is not None else stored_item(settings.address, str(identity))
+    classifier = options.load_model(settings.model, terminal.Terminal())
     rules = load_rules(settings.rules or DEFAULT_RULES, classifier.schema if settings.rules else None)
     prediction = classifier.predict([item])[0]
     words = carried(classifier, item, prediction)
@@ -153,7 +151,7 @@ def rules_replay(
         typer.Option(metavar="TEAM=N/day", help="Fail where a team would get more items on a day. Repeatable."),
     ] = None,
     labels: Labels = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Decide past items by old and by new rules (or with the answers of two models), and say what moves.
 
@@ -177,7 +175,7 @@ def rules_replay(
     if data is not None:
         lines = read_lines(data, against)
     elif against is None:
-        lines = stored_lines(store)
+        lines = stored_lines(load_settings(store=store).address)
     else:
         raise ConfigError("--against FILE needs --data FILE with the same items")
     with terminal.Terminal().stage("replaying", None, "items") as advance:
@@ -197,9 +195,10 @@ def rules_replay(
 @rules.command("bench")
 def rules_bench(
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each engine.")] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")] = False,
+    items: Annotated[int, typer.Option(min=1, help="Items that are replayed.")] = 100_000,
+    as_json: Json = False,
 ) -> None:
-    """Measure decisions a second on one core, beside rule-engine and CEL on equivalent rules.
+    """Measure decisions a second on one core, beside rule-engine and CEL on equivalent rules, and a long replay.
 
     Example: feedback rules bench
     """
@@ -207,13 +206,15 @@ def rules_bench(
     from dataclasses import asdict
 
     try:
-        from serving.rules_bench import bench
+        from serving.rules_bench import bench, bench_replay
 
         found = bench(terminal.Terminal(), repeats)
+        seconds, moved = bench_replay(terminal.Terminal(), items)
     except ImportError as error:
         raise ConfigError(f"{error.name} is not installed; pip install 'feedback-classifier[peers]'") from None
     if as_json:
-        typer.echo(json.dumps([asdict(one) for one in found], indent=2))
+        replayed = {"items": items, "seconds": seconds, "moved": moved}
+        typer.echo(json.dumps({"engines": [asdict(one) for one in found], "replay": replayed}, indent=2))
         return
     columns = ["rules", "engine", "decisions a second", "lowest to highest", "ours is faster by"]
     rows = [
@@ -221,6 +222,9 @@ def rules_bench(
         for one in found
     ]
     terminal.table("decisions on one core", columns, rows, left=2)
+    terminal.say(
+        f"replay of {items:,} items by the shipped rules and more urgent ones: {seconds:.1f} s, {moved:,} move"
+    )
 
 
 def _report(file: Path | None, labels: Path | None, cases: Path | None, model: Path | None) -> "Report":
@@ -229,9 +233,7 @@ def _report(file: Path | None, labels: Path | None, cases: Path | None, model: P
 
     classify = None
     if model is not None:
-        from models.classifier import Classifier
-
-        classifier = Classifier.load(model)
+        classifier = options.load_model(model, terminal.Terminal())
         classify = classifier.predict
         schema = classifier.schema if labels is None else _schema(labels)
     else:

@@ -1,4 +1,4 @@
-"""What the commands `feedback rules …` are given: items, bounds, and the store."""
+"""What the commands `feedback rules …` are given: items, typed or stored, and bounds."""
 
 from typing import TYPE_CHECKING
 
@@ -7,43 +7,30 @@ from models.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Engine
-
     from models.records import FeedbackItem
     from serving.routing.history import Lines
     from serving.routing.replay import Bounds
-    from serving.settings import Settings
 
 
-def open_store(store: str | None) -> "Engine":
-    """The store at an address, else that of the settings, brought up to this version."""
-    from serving.settings import load_settings
-    from serving.store.engine import open_engine
-    from serving.store.schema import migrate
-
-    settings = load_settings({} if store is None else {"store": store})
-    engine = open_engine(settings.store.get_secret_value())
-    migrate(engine)
-    return engine
-
-
-def stored_item(settings: "Settings", identity: str) -> "FeedbackItem":
+def stored_item(store: str, identity: str) -> "FeedbackItem":
     """A stored item; ConfigError if there is none with this id."""
     from models.records import FeedbackItem
     from serving.store.queries import get
+    from serving.store.schema import open_store
 
-    found = get(open_store(settings.store.get_secret_value()), identity)
+    found = get(open_store(store), identity)
     if found is None:
         raise ConfigError(f"no item {identity!r} in the store; its id stands in the answer that stored it")
     return FeedbackItem.model_validate(found["item"])
 
 
-def stored_lines(store: str | None) -> "Iterator[Lines]":
+def stored_lines(store: str) -> "Iterator[Lines]":
     """Every stored item as a replay reads it from a file; DataError if there is none."""
     import json
 
     from models.errors import DataError
     from serving.store.queries import past
+    from serving.store.schema import open_store
 
     empty = True
     for one in past(open_store(store)):

@@ -11,7 +11,7 @@ from serving.explain import Word, strongest
 from serving.routing.decision import Decision
 from serving.routing.replay import Move, Replay
 
-#: Days shown of each team: the busiest.
+#: Pairs of teams shown between which items move: those with the most.
 _MATRIX_ROWS = 20
 
 
@@ -43,7 +43,7 @@ def show_explanation(
     due = "no time set" if decision.due_at is None else f"due {decision.due_at:%a %Y-%m-%d %H:%M %Z}"
     terminal.console.print(
         Text.assemble(
-            ("owner ", ""),
+            "owner ",
             (decision.team, "bold green"),
             f", urgency {decision.urgency}, {due}, deliver {decision.deliver}",
         )

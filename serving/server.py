@@ -100,7 +100,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     wanted = {
         "MODEL": settings.model.resolve(),
         "RULES": settings.rules and settings.rules.resolve(),
-        "STORE": absolute(settings.store.get_secret_value()),
+        "STORE": absolute(settings.address),
         "THREADS": settings.threads,
     }
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FEEDBACK_")}

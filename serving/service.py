@@ -29,8 +29,7 @@ from serving.routing.compiled import Rules  # noqa: E402
 from serving.routing.load import DEFAULT_RULES, load_rules  # noqa: E402
 from serving.routing.watch import LiveRules  # noqa: E402
 from serving.settings import MAX_BODY, MAX_WAITING, TIMEOUT, Settings  # noqa: E402
-from serving.store.engine import open_engine  # noqa: E402
-from serving.store.schema import migrate  # noqa: E402
+from serving.store.schema import open_store  # noqa: E402
 
 
 @bentoml.service(
@@ -58,8 +57,7 @@ class FeedbackService:
             lambda taken: changes.labels(result="taken" if taken else "refused").inc(),
         )
         self._rules.start()
-        self._engine = open_engine(settings.store.get_secret_value())
-        migrate(self._engine)
+        self._engine = open_store(settings.address)
         _backend.append(Backend(self._engine, self._predict_elsewhere, lambda: self._rules.current, _store_threads()))
         _readiness.model, _readiness.rules = self._classifier.model.version, self._rules
         # what is loaded now lives as long as the worker: collecting garbage among it costs 200 ms pauses

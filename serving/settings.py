@@ -1,6 +1,5 @@
 """Settings of the service, from the environment: FEEDBACK_MODEL, FEEDBACK_RULES, FEEDBACK_STORE, FEEDBACK_THREADS."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,11 +36,16 @@ class Settings(BaseSettings):
     store: SecretStr = SecretStr(DEFAULT_STORE)
     threads: Annotated[int, Field(ge=1)] | None = None
 
+    @property
+    def address(self) -> str:
+        """Where the store is; not to be shown."""
+        return self.store.get_secret_value()
 
-def load_settings(given: Mapping[str, Any]) -> Settings:
-    """Settings from the environment, with those ``given`` before them; ConfigError if faulty."""
+
+def load_settings(**given: Any) -> Settings:
+    """Settings from the environment, with those ``given`` before them, None excepted; ConfigError if faulty."""
     try:
-        return Settings(**given)
+        return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         faults = [f"FEEDBACK_{fault.upper()}" for fault in describe(error)]
         raise ConfigError(f"settings of the service: {'; '.join(faults)}") from None

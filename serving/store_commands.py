@@ -7,28 +7,20 @@ import typer
 
 from models import terminal
 from models.errors import ConfigError
+from serving.options import Columns, Model, Rules, Store, Threads, load_model
 
 import_app = typer.Typer(add_completion=False)
 export_app = typer.Typer(add_completion=False)
-
-Store = Annotated[
-    str | None, typer.Option(metavar="URL", help="The store; else FEEDBACK_STORE or SQLite in artifacts/.")
-]
 
 
 @import_app.command("import")
 def import_command(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="Feedback: JSONL, CSV or Parquet.")],
-    model: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The model; else FEEDBACK_MODEL or artifacts/current.")
-    ] = None,
-    rules: Annotated[Path | None, typer.Option(metavar="FILE", help="Routing rules; else those shipped.")] = None,
+    model: Model = None,
+    rules: Rules = None,
     store: Store = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option("--column", metavar="FIELD=NAME", help="What the data calls a field. Repeatable."),
-    ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Compute threads; else the free cores.")] = None,
+    column: Columns = None,
+    threads: Threads = None,
 ) -> None:
     """Store the items of a file, classified and routed as if each had been sent to the service.
 
@@ -37,29 +29,20 @@ def import_command(
 
     Example: feedback import inbox.csv --model artifacts/current
     """
-    from models.classifier import Classifier
     from models.readers import columns_of
     from models.rejects import RejectLog
     from serving.bulk_import import import_file
     from serving.routing.check import checked_rules
     from serving.routing.load import DEFAULT_RULES, load_rules
     from serving.settings import load_settings
-    from serving.store.engine import open_engine
-    from serving.store.schema import migrate
+    from serving.store.schema import open_store
 
-    given = {"model": model, "rules": rules, "store": store, "threads": threads}
-    settings = load_settings({name: value for name, value in given.items() if value is not None})
+    settings = load_settings(model=model, rules=rules, store=store, threads=threads)
     columns = columns_of(column)
     progress = terminal.Terminal()
-    with progress.stage("loading the model"):
-        classifier = Classifier.load(settings.model)
-        if classifier.transformer is not None:
-            from models.threads import use_threads
-
-            use_threads(settings.threads)
+    classifier = load_model(settings.model, progress, settings.threads)
     ready = checked_rules(settings.rules, classifier.schema) if settings.rules else load_rules(DEFAULT_RULES)
-    engine = open_engine(settings.store.get_secret_value())
-    migrate(engine)
+    engine = open_store(settings.address)
     with (
         RejectLog(source.with_name(f"{source.name}.rejects.jsonl"), str(source)) as log,
         progress.stage(f"storing {source}", None, "items") as advance,
@@ -89,10 +72,9 @@ def export_command(
 
     from models.validation import describe
     from serving.settings import load_settings
-    from serving.store.engine import open_engine
     from serving.store.export import export
     from serving.store.queries import Filter, every
-    from serving.store.schema import migrate
+    from serving.store.schema import open_store
 
     fields = {}
     for one in only or []:
@@ -104,9 +86,7 @@ def export_command(
         wanted = Filter.model_validate(fields)
     except ValidationError as error:
         raise ConfigError(f"--only: {'; '.join(describe(error, Filter.model_fields))}") from None
-    settings = load_settings({} if store is None else {"store": store})
-    engine = open_engine(settings.store.get_secret_value())
-    migrate(engine)
+    engine = open_store(load_settings(store=store).address)
     with terminal.Terminal().stage(f"writing {out}", None, "items") as advance:
         count = export(every(engine, wanted, datetime.now(UTC)), out, advance)
     terminal.say(f"{count:,} item(s) written to {out}")

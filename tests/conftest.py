@@ -19,8 +19,7 @@ from models.classifier import Classifier  # noqa: E402  (compute libraries are l
 from models.progress import Silent  # noqa: E402
 from serving.server import base_url, running  # noqa: E402
 from serving.settings import Settings  # noqa: E402
-from serving.store.engine import open_engine  # noqa: E402
-from serving.store.schema import migrate  # noqa: E402
+from serving.store.schema import open_store  # noqa: E402
 from training.config import TrainConfig  # noqa: E402
 from training.train import train  # noqa: E402
 
@@ -165,7 +164,6 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def engine(address: str) -> Iterator[Engine]:
     """A store that is ready, on each database."""
-    found = open_engine(address)
-    migrate(found)
+    found = open_store(address)
     yield found
     found.dispose()

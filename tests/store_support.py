@@ -1,10 +1,14 @@
-"""Items with their answers, ready to be stored."""
+"""Items with their answers, ready to be stored, and messages that wait to be sent."""
 
 from datetime import UTC, datetime
 
+from sqlalchemy import select
+
 from models.records import FeedbackItem, ModelName, Prediction, TaskPrediction
 from serving.routing.decision import Decision
-from serving.store.intake import Entry
+from serving.store.engine import reading
+from serving.store.intake import Entry, accept
+from serving.store.tables import outbox
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
@@ -40,3 +44,18 @@ def entry(text: str = "hello", *categories: str, at: datetime = NOON, **fields) 
     channels = fields.pop("channels", {})
     item = FeedbackItem(text=text, **own)
     return Entry(item, predicted(*(categories or ("other",)), **answer), decided(**fields), at, channels)
+
+
+def waiting(engine, count: int, channel: str = "inbox", at: datetime = NOON) -> None:
+    """As many messages in the outbox, each of an item of its own."""
+    made = [
+        entry(f"text {number}", deliver="now", urgency="high", at=at, channels={"support": [channel]})
+        for number in range(count)
+    ]
+    for start in range(0, count, 64):
+        accept(engine, made[start : start + 64])
+
+
+def rows(engine):
+    with reading(engine) as connection:
+        return connection.execute(select(outbox).order_by(outbox.c.key)).mappings().all()

@@ -4,7 +4,7 @@ import random
 
 from models.labels import LabelSchema
 from models.progress import Silent
-from serving.rules_bench import _narrow_rule, _rule, _text_rule, bench
+from serving.rules_bench import _narrow_rule, _rule, _text_rule, bench, bench_replay
 
 
 def test_every_engine_sends_every_item_where_ours_does():
@@ -21,3 +21,9 @@ def test_the_same_seed_makes_the_same_rules():
     schema = LabelSchema.load()
     for make in (_rule, _narrow_rule, lambda _, chance: _text_rule(chance)):
         assert make(schema, random.Random(3)) == make(schema, random.Random(3))
+
+
+def test_a_replay_is_measured_with_what_it_moves():
+    seconds, moved = bench_replay(Silent(), items_count=300)
+    assert seconds > 0
+    assert 0 < moved < 300

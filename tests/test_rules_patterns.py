@@ -7,7 +7,8 @@ from rules_support import HEAD, NOON, predicted, reading_of, rules_of
 
 from models.records import FeedbackItem
 from serving.routing.decide import decide
-from serving.routing.patterns import Patterns, faults_of
+from serving.routing.pattern_faults import faults_of
+from serving.routing.patterns import Patterns
 from serving.routing.rules import Pattern
 
 LAW = settings(deadline=None, derandomize=True)

@@ -1,21 +1,14 @@
 """The commands `feedback deliver …`: thin parsers around importable functions."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from models import terminal
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
+from serving.options import Json, Rules, Store
+from serving.settings import load_settings
 
 deliver = typer.Typer(no_args_is_help=True, add_completion=False)
-
-Store = Annotated[
-    str | None, typer.Option(metavar="URL", help="The store; else FEEDBACK_STORE or SQLite in artifacts/.")
-]
-Rules = Annotated[Path | None, typer.Option(metavar="FILE", help="Routing rules, which name the channels.")]
 
 
 @deliver.callback(epilog="Start with: feedback deliver status")
@@ -40,9 +33,11 @@ def deliver_run(
     from serving.delivery.worker import Remembered, Worker
     from serving.routing.load import DEFAULT_RULES, load_rules
     from serving.routing.watch import LiveRules
+    from serving.store.schema import open_store
 
-    engine, path = _opened(store), _rules(rules)
-    live = LiveRules(path or DEFAULT_RULES, load_rules, lambda taken: None)
+    settings = load_settings(rules=rules, store=store)
+    engine = open_store(settings.address)
+    live = LiveRules(settings.rules or DEFAULT_RULES, load_rules, lambda taken: None)
     known = Remembered(lambda: live.current, lambda rules: senders(rules.file.channels))
     worker = Worker(engine, known)
     if once:
@@ -59,9 +54,7 @@ def deliver_run(
 
 
 @deliver.command("status")
-def deliver_status(
-    store: Store = None, as_json: Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")] = False
-) -> None:
+def deliver_status(store: Store = None, as_json: Json = False) -> None:
     """Show per channel what waits, is under way, was delivered and was given up.
 
     Example: feedback deliver status
@@ -70,8 +63,9 @@ def deliver_status(
     from datetime import UTC, datetime
 
     from serving.delivery.outbox import status
+    from serving.store.schema import open_store
 
-    rows = status(_opened(store))
+    rows = status(open_store(load_settings(store=store).address))
     if as_json:
         typer.echo(json.dumps(rows, default=str, indent=2))
         return
@@ -101,18 +95,7 @@ def deliver_redrive(
     from datetime import UTC, datetime
 
     from serving.delivery.outbox import redrive
+    from serving.store.schema import open_store
 
-    count = redrive(_opened(store), channel, datetime.now(UTC))
+    count = redrive(open_store(load_settings(store=store).address), channel, datetime.now(UTC))
     terminal.say(f"{count:,} message(s) will be sent again")
-
-
-def _opened(store: str | None) -> "Engine":
-    from serving.rules_inputs import open_store
-
-    return open_store(store)
-
-
-def _rules(rules: Path | None) -> Path | None:
-    from serving.settings import load_settings
-
-    return rules or load_settings({}).rules

@@ -30,8 +30,8 @@ class Message(NamedTuple):
 
 
 def data_of(item: dict[str, Any]) -> dict[str, Any]:
-    """What a team is told of a stored item, from what :func:`serving.store.queries.get` knows of it."""
-    decision = item["decisions"][-1]["body"]
+    """What a team is told of a stored item, from what :func:`serving.store.queries.latest` knows of it."""
+    decision = item["decision"]
     shown = ("id", "external_id", "source", "text", "language", "channel", "categories", "sentiment")
     state = ("rule", "urgency", "due_at", "needs_review", "state", "received_at")
     found = {name: item[name] for name in (*shown, *state)}

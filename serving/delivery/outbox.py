@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, case, func, insert, select, update
 
 from serving.delivery.channels import Outcome
+from serving.delivery.message import Kind
 from serving.store.engine import reading, writing
 from serving.store.tables import channel_states, deliveries, outbox
 
@@ -38,7 +39,7 @@ class Leased(NamedTuple):
     key: int
     fence: int
     delivery_id: str
-    kind: str
+    kind: Kind
     team: str
     channel: str
     item_key: int

@@ -13,7 +13,6 @@ from serving.routing.formula import (
     Between,
     Held,
     Holds,
-    Known,
     Value,
     atoms,
     compiled,
@@ -92,7 +91,6 @@ class FieldIndex:
     def __init__(self, about: Field, own: Mapping[Atom, int]) -> None:
         self.field = about
         self._atoms = own
-        self._present = frozenset(number for atom, number in own.items() if isinstance(atom, Known))
         # each range begins just before its lower end or just behind it, and the same with its upper end
         ranges = [atom for atom in own if isinstance(atom, Between)]
         self._cuts = sorted({cut for atom in ranges for cut in _cuts(atom)})
@@ -102,23 +100,21 @@ class FieldIndex:
     def held(self, values: tuple[Value, ...]) -> frozenset[int]:
         """Numbers of the atoms that hold for these values of the field."""
         if self.field.kind == "number":
-            return self._of(values[0]) if values else _NONE
+            return self._in_cell(values[0]) if values else _NONE
         found = self._remembered.get(values)
         if found is None:
             if len(self._remembered) >= _REMEMBERED:
                 self._remembered.clear()
-            found = self._remembered[values] = _NONE.union(*map(self._of, values))
+            found = self._remembered[values] = _NONE.union(*map(self._asked, values))
         return found
 
-    def _of(self, value: Value) -> frozenset[int]:
-        if self.field.kind == "number":
-            # no range begins or ends within a cell, so one value of it speaks for all
-            cell = bisect_left(self._cuts, (float(value), 0))
-            held = self._cells.get(cell)
-            if held is None:
-                held = self._cells[cell] = self._asked(value)
-            return held
-        return self._asked(value)
+    def _in_cell(self, value: Value) -> frozenset[int]:
+        # no range begins or ends within a cell, so one value of it speaks for all
+        cell = bisect_left(self._cuts, (float(value), 0))
+        held = self._cells.get(cell)
+        if held is None:
+            held = self._cells[cell] = self._asked(value)
+        return held
 
     def _asked(self, value: Value) -> frozenset[int]:
         return frozenset(number for atom, number in self._atoms.items() if answers(self.field.kind, atom, value))

@@ -73,33 +73,30 @@ def route(situation: Situation, rules: Rules, *, path: bool = True) -> Route:
     text_read = rules.reads_every_text
     if text_read:
         held |= rules.held_in_text(situation)
-    failures: dict[str, str] = {}
+
+    def failed(rule: Compiled) -> str | None:
+        """The first condition that does not hold; the text is read when the others do."""
+        nonlocal text_read
+        found = _failed(rule.checks, held)
+        if found is None and rule.text_checks:
+            if not text_read:
+                held.update(rules.held_in_text(situation))
+                text_read = True
+            found = _failed(rule.text_checks, held)
+        return found
+
     fired: Compiled | None = None
     end = len(rules.owning)
+    failures: dict[str, str] = {}
     for place in rules.candidates(held, path=path):
         rule = rules.owning[place]
-        failed = _failed(rule.checks, held)
-        if failed is None and rule.text_checks:
-            if not text_read:
-                held |= rules.held_in_text(situation)
-                text_read = True
-            failed = _failed(rule.text_checks, held)
-        if failed is None:
+        why = failed(rule)
+        if why is None:
             fired, end = rule, place
             break
-        failures[rule.name] = failed
-    passed_over = {}
-    if path:
-        passed_over = dict(rules.first_failures[:end])
-        passed_over.update(failures)
-    also: list[Compiled] = []
-    for rule in rules.also_candidates(held) if rules.also else ():
-        if _failed(rule.checks, held) is None:
-            if rule.text_checks and not text_read:
-                held |= rules.held_in_text(situation)
-                text_read = True
-            if _failed(rule.text_checks, held) is None:
-                also.append(rule)
+        failures[rule.name] = why
+    passed_over = dict(rules.first_failures[:end]) | failures if path else {}
+    also = tuple(rule for rule in rules.also_candidates(held) if failed(rule) is None) if rules.also else ()
     category = situation.prediction.tasks.get("category")
     owner = None if category is None or category.abstained else rules.owner(category.labels)
     file = rules.file
@@ -111,7 +108,7 @@ def route(situation: Situation, rules: Rules, *, path: bool = True) -> Route:
     due = None
     if outcome.due_hours is not None:
         due = rules.calendars[team].due(situation.received_at, outcome.due_hours)
-    return Route(team, name, outcome, due, fired, tuple(also), passed_over)
+    return Route(team, name, outcome, due, fired, also, passed_over)
 
 
 def _failed(checks: tuple[Check, ...], held: set[int]) -> str | None:

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from datetime import UTC, datetime
-from itertools import islice, zip_longest
+from itertools import chain, islice, zip_longest
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -29,6 +29,8 @@ class Past(NamedTuple):
     prediction: Prediction
     received_at: datetime
 
+
+_TWICE = "classify one file with both models"
 
 Made = TypeVar("Made")
 Pair = tuple[Past, Past]
@@ -73,9 +75,6 @@ def read_lines(data: Path, against: Path | None) -> Iterator[Lines]:
         raise DataError(f"{data}: expected at least one item, got an empty file")
 
 
-_TWICE = "classify one file with both models"
-
-
 def pairs_of(lines: Sequence[Lines], moment: datetime, reject: Callable[[Reject], None]) -> Iterator[Pair]:
     """Each item with itself, or with what another model said of it; bad rows are rejected.
 
@@ -85,8 +84,10 @@ def pairs_of(lines: Sequence[Lines], moment: datetime, reject: Callable[[Reject]
     for (place, line), other_line in lines:
         one = _past(place, line, moment)
         other = one if other_line is None else _past(*other_line, moment)
-        if isinstance(one, Reject) or isinstance(other, Reject):
-            reject(one if isinstance(one, Reject) else other)  # type: ignore[arg-type]  # one of them is
+        if isinstance(one, Reject):
+            reject(one)
+        elif isinstance(other, Reject):
+            reject(other)
         elif one.item.text != other.item.text:
             raise DataError(f"{place} and {other_line[0] if other_line else place} are not the same item; {_TWICE}")
         else:
@@ -104,21 +105,17 @@ def in_chunks(
     Several processes work where there is more than one chunk and more than one core; ``start`` is called with
     ``arguments`` in each before.
     """
-    first = list(islice(lines, CHUNK))
-    second = list(islice(lines, CHUNK))
+    chunks = iter(lambda: list(islice(lines, CHUNK)), [])
+    first = list(islice(chunks, 2))
     cores = len(os.sched_getaffinity(0))
-    if not second or cores == 1:
+    if len(first) < 2 or cores == 1:
         start(*arguments)
-        for chunk in (first, second):
-            if chunk:
-                yield len(chunk), work(chunk)
-        while chunk := list(islice(lines, CHUNK)):
+        for chunk in chain(first, chunks):
             yield len(chunk), work(chunk)
         return
     with ProcessPoolExecutor(cores, get_context("spawn"), start, arguments) as pool:
         waiting: deque[tuple[int, Future[Made]]] = deque()
-        chunks = iter(lambda: list(islice(lines, CHUNK)), [])
-        for chunk in (first, second, *islice(chunks, 2 * cores)):
+        for chunk in chain(first, islice(chunks, 2 * cores)):
             waiting.append((len(chunk), pool.submit(work, chunk)))
         while waiting:
             count, done = waiting.popleft()

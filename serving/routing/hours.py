@@ -25,7 +25,7 @@ _FAR = 3660
 _BEHIND, _AHEAD = 60, 400
 
 
-@dataclass(frozen=True)
+@dataclass
 class Calendar:
     """When a team works: per weekday (Monday first) its spans in local time, and the days it is off."""
 
@@ -33,8 +33,7 @@ class Calendar:
     week: Week
     off: frozenset[date] = frozenset()
     country: str | None = None
-    _last: list[tuple[datetime, float, datetime]] = dataclass_field(default_factory=list, compare=False)
-    _table: list["_Table"] = dataclass_field(default_factory=list, compare=False)
+    _table: "_Table | None" = dataclass_field(default=None, init=False, repr=False, compare=False)
 
     @cached_property
     def always(self) -> bool:
@@ -50,31 +49,24 @@ class Calendar:
         Raises:
             ValueError: the calendar has no such working time within ten years.
         """
-        if self._last and self._last[0][:2] == (start, hours):  # a replay asks twice
-            return self._last[0][2]
-        due = self._due(start, hours)
-        self._last[:] = [(start, hours, due)]
-        return due
-
-    def _due(self, start: datetime, hours: float) -> datetime:
         if self.always:
             return (start.astimezone(UTC) + timedelta(hours=hours)).astimezone(self.zone)
         left = round(hours * 3600, 3)  # 1.1 hours are 66 minutes, and no more by a hair
         now = start.timestamp()
         days = _AHEAD
         while True:
-            table = self._table[0] if self._table else None
-            found = None if table is None else table.due(now, left)
+            found = None if self._table is None else self._table.due(now, left)
             if found is not None:
                 return datetime.fromtimestamp(found, self.zone)
             if days > _FAR:
                 raise ValueError(f"the team does not work {hours:g} hours within ten years of {start.date()}")
-            self._table[:] = [self._made(start.astimezone(self.zone).date(), days, table)]
+            self._table = self._made(start.astimezone(self.zone).date(), days)
             days *= 2
 
-    def _made(self, day: date, ahead: int, before: "_Table | None") -> "_Table":
+    def _made(self, day: date, ahead: int) -> "_Table":
         """Working time from a while before ``day`` to ``ahead`` days after it, and of the days that were known."""
         first, last = day - timedelta(days=_BEHIND), day + timedelta(days=ahead)
+        before = self._table
         if before is not None and (max(last, before.last) - min(first, before.first)).days <= 2 * _FAR:
             first, last = min(first, before.first), max(last, before.last)
         spans = [

@@ -10,7 +10,7 @@ from models.labels import LabelSchema
 from serving.routing import faults
 from serving.routing.compiled import Compiled, Rules
 from serving.routing.decision import URGENCIES
-from serving.routing.faults import Finding
+from serving.routing.faults import Finding, Severity
 from serving.routing.formula import All, OneOf, Some
 from serving.routing.lines import line_of
 from serving.routing.rules import Outcome
@@ -26,18 +26,6 @@ def lint(rules: Rules, schema: LabelSchema, lines: Mapping[faults.Path, int]) ->
     space = Space(rules, schema)
     found = [*_reach(rules, space, lines), *_owners(rules, schema, space, lines), *_rest(rules, lines)]
     return sorted(found, key=lambda one: one.line or 0)
-
-
-def _named_in(value: object) -> Iterator[str]:
-    """Every condition that is named after `is` anywhere within."""
-    if isinstance(value, Mapping):
-        named = value.get("is", ())
-        yield from [named] if isinstance(named, str) else named
-        for inner in value.values():
-            yield from _named_in(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _named_in(inner)
 
 
 def in_words(example: Example) -> str:
@@ -135,7 +123,8 @@ def _shadowing(asked: _Asked, later: Sequence[tuple[Compiled, Example]]) -> Iter
     differing = [(rule, example) for rule, example in later if _matters(own, rule.then)]
     worse = [(rule, example) for rule, example in differing if _less_urgent(own, rule.then) and not own.review]
     rest = [pair for pair in differing if pair not in worse]
-    for severity, group in (("warning", worse), ("note", rest)):
+    groups: list[tuple[Severity, list[tuple[Compiled, Example]]]] = [("warning", worse), ("note", rest)]
+    for severity, group in groups:
         if group:
             names = ", ".join(repr(rule.name) for rule, _ in group[:_NAMED])
             more = f" and {len(group) - _NAMED} more" if len(group) > _NAMED else ""
@@ -145,7 +134,7 @@ def _shadowing(asked: _Asked, later: Sequence[tuple[Compiled, Example]]) -> Iter
                 f"rule {asked.rule.name!r} takes some items of {names}{more} before them; e.g. of {rule.name!r}"
                 f"{urgency}: {in_words(example)}"
             )
-            yield Finding("warning" if severity == "warning" else "note", "shadowing", message, asked.line)
+            yield Finding(severity, "shadowing", message, asked.line)
 
 
 def _matters(first: Outcome, second: Outcome) -> bool:
@@ -177,6 +166,18 @@ def _owners(rules: Rules, schema: LabelSchema, space: Space, lines: Mapping[faul
             yield Finding("warning", "no-owner", message, lines.get(("default",)))
 
 
+def _named_in(value: object) -> Iterator[str]:
+    """Every condition that is named after `is` anywhere within."""
+    if isinstance(value, Mapping):
+        named = value.get("is", ())
+        yield from [named] if isinstance(named, str) else named
+        for inner in value.values():
+            yield from _named_in(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _named_in(inner)
+
+
 def _rest(rules: Rules, lines: Mapping[faults.Path, int]) -> Iterator[Finding]:
     """Teams without a channel, urgent items without a time, and what nothing refers to."""
     file = rules.file
@@ -184,11 +185,7 @@ def _rest(rules: Rules, lines: Mapping[faults.Path, int]) -> Iterator[Finding]:
         if not team.channels:
             message = f"team {name!r} has no channel to deliver to; name one in `channels`"
             yield Finding("warning", "no-channel", message, lines.get(("teams", name)))
-    outcomes: list[tuple[faults.Path, str, Outcome]] = [
-        (("default",), "the default", file.default),
-        (("owned",), "what owners get", file.owned),
-        *((("rules", number, "then"), f"rule {rule.name!r}", rule.then) for number, rule in enumerate(file.rules)),
-    ]
+    outcomes = file.outcomes()
     for path, name, outcome in outcomes:
         if outcome.urgency == "urgent" and outcome.due_hours is None:
             message = f"{name} is urgent without `due_hours`: nobody is told by when"

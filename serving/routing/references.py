@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from models.errors import did_you_mean
 from models.labels import LabelSchema
 from models.text import UNKNOWN
-from serving.routing import faults, patterns
+from serving.routing import faults
 from serving.routing.conditions import label_names
 from serving.routing.faults import Fault
-from serving.routing.patterns import Patterns
-from serving.routing.rules import Outcome, RulesFile
+from serving.routing.pattern_faults import faults_of
+from serving.routing.patterns import ANY, Patterns
+from serving.routing.rules import RulesFile
 
 #: From which working hours are counted, to see whether there are enough.
 _SOME_DAY = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -30,9 +31,7 @@ def _reference_faults(file: RulesFile) -> Iterator[Fault]:
         if count > 1:
             last = max(number for number, rule in enumerate(file.rules) if rule.name == name)
             yield Fault(("rules", last, "name"), f"rule {name!r} stands {count} times; give each its own name")
-    outcomes: list[tuple[faults.Path, Outcome]] = [(("default",), file.default), (("owned",), file.owned)]
-    outcomes += [(("rules", number, "then"), rule.then) for number, rule in enumerate(file.rules)]
-    for path, outcome in outcomes:
+    for path, _, outcome in file.outcomes():
         named = [(outcome.team, "team")] if outcome.team else []
         for team, key in [*named, *((one, "notify") for one in outcome.notify)]:
             if team not in file.teams:
@@ -53,7 +52,7 @@ def _pattern_faults(file: RulesFile) -> Iterator[Fault]:
             path: faults.Path = ("patterns", name, language)
             if not _LANGUAGE.fullmatch(language):
                 yield Fault(path, f"expected a language tag like ro or zh-Hant, or `any`, got {language!r}")
-            for inner, reason in patterns.faults_of(pattern, language):
+            for inner, reason in faults_of(pattern, language):
                 yield Fault((*path, *inner), reason)
 
 
@@ -61,9 +60,7 @@ def _calendar_faults(file: RulesFile) -> Iterator[Fault]:
     """Outcomes with more working hours than the team has in the years to come."""
     calendars = {name: team.calendar() for name, team in file.teams.items()}
     owners = [name for name, team in file.teams.items() if team.owns]
-    outcomes: list[tuple[faults.Path, Outcome]] = [(("default",), file.default), (("owned",), file.owned)]
-    outcomes += [(("rules", number, "then"), rule.then) for number, rule in enumerate(file.rules)]
-    for path, outcome in outcomes:
+    for path, _, outcome in file.outcomes():
         for team in {outcome.team} if outcome.team else {*owners, file.default.team}:
             if outcome.due_hours is None or team not in calendars:
                 continue
@@ -78,7 +75,7 @@ def _calendar_faults(file: RulesFile) -> Iterator[Fault]:
 def _size_faults(file: RulesFile) -> Iterator[Fault]:
     """Patterns that do not fit; a text of an unknown language is looked at with those of all languages."""
     patterns_of = Patterns(file.patterns)
-    languages = sorted({language for own in file.patterns.values() for language in own} - {patterns.ANY})
+    languages = sorted({language for own in file.patterns.values() for language in own} - {ANY})
     for language in [*languages, UNKNOWN] if file.patterns else ():
         if patterns_of.too_large(language):
             texts = f"texts in {language}" if language != UNKNOWN else "texts of which the language is not known"

@@ -115,9 +115,6 @@ def replay(pairs: Iterable[tuple[Past, Past]], old: Rules, new: Rules) -> Replay
     """Decide each item both ways: as ``old`` with its first prediction, as ``new`` with its second."""
     if old.file.patterns == new.file.patterns:
         new.patterns = old.patterns  # so that each text is looked at once
-    for name, calendar in old.calendars.items():
-        if new.calendars.get(name) == calendar:
-            new.calendars[name] = calendar  # and each due time counted once
     found = Replay()
     teams, urgencies = (Counter[str](), Counter[str]()), (Counter[str](), Counter[str]())
     load: dict[str, dict[date, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from serving.routing.decision import Deliver, Urgency
+from serving.routing.faults import Path
 from serving.routing.hours import Calendar, public_holidays, read_week
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
@@ -206,6 +207,13 @@ class RulesFile(_Strict):
     patterns: Mapping[Name, Mapping[str, Pattern]] = {}
     conditions: Mapping[Name, Mapping[str, Any]] = {}
     rules: Annotated[tuple[Rule, ...], BeforeValidator(_tuple)] = ()
+
+    def outcomes(self) -> list[tuple[Path, str, Outcome]]:
+        """Every outcome in the file: where it stands, what to call it, and itself."""
+        rules = (
+            (("rules", number, "then"), f"rule {rule.name!r}", rule.then) for number, rule in enumerate(self.rules)
+        )
+        return [(("default",), "the default", self.default), (("owned",), "what owners get", self.owned), *rules]
 
     @cached_property
     def digest(self) -> str:

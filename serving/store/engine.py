@@ -42,12 +42,15 @@ def open_engine(address: str) -> Engine:
             url.set(drivername="postgresql+psycopg"),
             pool_size=_POOL,
             pool_pre_ping=True,
+            hide_parameters=True,  # a message of an error may be logged, and what is stored may not
             connect_args={"connect_timeout": 5, "options": "-c statement_timeout=30000 -c lock_timeout=10000"},
         )
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         raise ConfigError(f"store: expected sqlite:///FILE or postgresql://USER@HOST/NAME, got {_shown(address)}")
     Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, pool_size=_POOL, connect_args={"timeout": BUSY, "check_same_thread": False})
+    engine = create_engine(
+        url, pool_size=_POOL, hide_parameters=True, connect_args={"timeout": BUSY, "check_same_thread": False}
+    )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -91,36 +91,32 @@ def accept(engine: Engine, entries: Sequence[Entry]) -> list[Receipt]:
     Raises:
         StoreError: nothing was stored; it is worth trying again.
     """
-    receipts: dict[int, Receipt] = {}
+    # of those that stand twice the first is stored, and answers for the others
     firsts: dict[Name, int] = {}
-    for number, entry in enumerate(entries):
-        name = name_of(entry.item)
-        first = firsts.setdefault(name, number) if name else number
-        if first != number:
-            earlier = entries[first]
-            same = digest_of(earlier.item) == digest_of(entry.item)
-            receipts[number] = Receipt("duplicate" if same else "conflict", str(first))
-    fresh = [number for number in range(len(entries)) if number not in receipts]
+    for place, entry in enumerate(entries):
+        if name := name_of(entry.item):
+            firsts.setdefault(name, place)
+    fresh = {
+        place: entry
+        for place, entry in enumerate(entries)
+        if not (name := name_of(entry.item)) or firsts[name] == place
+    }
     with writing(engine) as connection:
-        keys = _insert_items(connection, [entries[number] for number in fresh])
-        stored = {number: found for number, found in zip(fresh, keys, strict=True) if found is not None}
-        _insert_rest(connection, {key: entries[number] for number, (key, _) in stored.items()})
-        lost = [number for number in fresh if number not in stored]
-        known = _known(connection, [name for number in lost if (name := name_of(entries[number].item))]) if lost else {}
-    for number in fresh:
-        entry = entries[number]
-        if number in stored:
-            receipts[number] = Receipt("stored", stored[number][1], entry.prediction, entry.decision)
+        keys = dict(zip(fresh, _insert_items(connection, list(fresh.values())), strict=True))
+        _insert_rest(connection, {found.key: fresh[place] for place, found in keys.items() if found is not None})
+        lost = [name for place, found in keys.items() if found is None and (name := name_of(fresh[place].item))]
+        known = _known(connection, lost) if lost else {}
+    for place, found in keys.items():
+        if found is not None and (name := name_of(fresh[place].item)):
+            known[name] = Known(found.id, digest_of(fresh[place].item), fresh[place].prediction, fresh[place].decision)
+    receipts = []
+    for place, entry in enumerate(entries):
+        found = keys.get(place)
+        if found is not None:
+            receipts.append(Receipt("stored", found.id, entry.prediction, entry.decision))
         else:
-            receipts[number] = receipt_of(entry.item, known[name_of(entry.item) or ("", "")])
-    for number, receipt in receipts.items():
-        if number not in fresh:  # its name was the place of the first one
-            first_receipt = receipts[int(receipt.id)]
-            answer = (
-                (first_receipt.prediction, first_receipt.decision) if receipt.status == "duplicate" else (None, None)
-            )
-            receipts[number] = Receipt(receipt.status, first_receipt.id, *answer)
-    return [receipts[number] for number in range(len(entries))]
+            receipts.append(receipt_of(entry.item, known[name_of(entry.item) or ("", "")]))
+    return receipts
 
 
 def with_families(labels: Sequence[str]) -> list[str]:
@@ -159,15 +155,22 @@ def _known(connection: Connection, names: Sequence[Name]) -> dict[Name, Known]:
     return found
 
 
-def _insert_items(connection: Connection, entries: Sequence[Entry]) -> list[tuple[int, str] | None]:
-    """Key and id of each item that was new; None where another has its name."""
+class _Place(NamedTuple):
+    """Key and id of an item in the store."""
+
+    key: int
+    id: str
+
+
+def _insert_items(connection: Connection, entries: Sequence[Entry]) -> list[_Place | None]:
+    """Where each item that was new is now; None where another has its name."""
     if not entries:
         return []
     rows = [_item_row(entry) for entry in entries]
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(items).on_conflict_do_nothing(index_elements=["source", "external_id"])
     found = {identity: key for key, identity in connection.execute(statement.returning(items.c.key, items.c.id), rows)}
-    return [(found[row["id"]], row["id"]) if row["id"] in found else None for row in rows]
+    return [_Place(found[row["id"]], row["id"]) if row["id"] in found else None for row in rows]
 
 
 def _item_row(entry: Entry) -> dict[str, Any]:

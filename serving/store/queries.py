@@ -35,7 +35,7 @@ _MANY = 1000
 MAX_PAGE = 200
 _FTS = table("item_words", column("rowid", Integer))
 _MATCH = text("item_words MATCH :words")
-#: By how much the clocks of those who take items in may differ at most; see :mod:`serving.store.engine`.
+#: By how much the clocks of those who take items in may differ at most.
 _ABOUT = timedelta(minutes=10)
 
 
@@ -175,6 +175,15 @@ def get(engine: Engine, identity: str) -> dict[str, Any] | None:
         )
         found["deliveries"] = _sent(connection, key)
     return found
+
+
+def latest(engine: Engine, key: int) -> dict[str, Any]:
+    """Where an item stands, with the ``decision`` that was made last; StoreError if the store cannot be used."""
+    made = select(decisions.c.body).where(decisions.c.item_key == key).order_by(decisions.c.key.desc()).limit(1)
+    with reading(engine) as connection:
+        row = connection.execute(select(items).where(items.c.key == key)).mappings().one()
+        found = _summary(dict(row), _categories(connection, [key]).get(key, []))
+        return found | {"decision": connection.execute(made).scalar_one()}
 
 
 def _filtered(connection: Connection, wanted: Filter, now: datetime) -> Select[Any]:

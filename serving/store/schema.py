@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from models.errors import ConfigError
-from serving.store.engine import writing
+from serving.store.engine import open_engine, writing
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 #: Of PostgreSQL's advisory locks, the one under which tables are changed.
@@ -32,6 +32,14 @@ def migrate(engine: Engine) -> str:
         check(connection)
         command.upgrade(config, "head")
     return head()
+
+
+def open_store(address: str) -> Engine:
+    """The store at an address, made or brought up to this version; raises like :func:`migrate`, and ConfigError for an
+    address that names none."""
+    engine = open_engine(address)
+    migrate(engine)
+    return engine
 
 
 def check(connection: Connection) -> None:
