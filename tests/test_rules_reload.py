@@ -42,6 +42,12 @@ def write(path: Path, team: str = "first", urgency: str = "normal") -> None:
     part.replace(path)
 
 
+def look_twice(rules: LiveRules) -> None:
+    """As long as a change has to stay the same before it is taken."""
+    rules.look()
+    rules.look()
+
+
 @pytest.fixture
 def live(tmp_path):
     path = tmp_path / "routing.toml"
@@ -69,19 +75,16 @@ def test_a_faulty_file_leaves_the_old_rules_and_the_next_sound_one_is_taken(live
     before = rules.current
     for content in ("version = ", RULES.format(team="nobody", urgency="normal"), "x" * 2_000_000):
         path.write_text(content)
-        rules.look()
-        rules.look()
+        look_twice(rules)
         assert rules.current is before
         assert str(path) in rules.refusal.reason
     path.unlink()
-    rules.look()
-    rules.look()
+    look_twice(rules)
     assert rules.current is before
     assert "cannot be read" in rules.refusal.reason
     assert told == [False] * 4
     write(path, "second")
-    rules.look()
-    rules.look()
+    look_twice(rules)
     assert rules.refusal is None
     assert rules.current.file.default.team == "second"
 
@@ -89,16 +92,13 @@ def test_a_faulty_file_leaves_the_old_rules_and_the_next_sound_one_is_taken(live
 def test_rules_whose_cases_fail_are_refused_and_changed_cases_are_looked_at(live):
     path, rules, told = live
     path.with_name("routing.cases.toml").write_text(CASE.format(team="first"))
-    rules.look()
-    rules.look()
+    look_twice(rules)
     assert told == [True]
     write(path, "second")
-    rules.look()
-    rules.look()
+    look_twice(rules)
     assert "case 'anything': expected team first, got second" in rules.refusal.reason
     path.with_name("routing.cases.toml").write_text(CASE.format(team="second"))
-    rules.look()
-    rules.look()
+    look_twice(rules)
     assert rules.refusal is None
     assert rules.current.file.default.team == "second"
 
@@ -111,8 +111,7 @@ def test_a_file_that_is_still_being_written_is_not_read(live):
         rules.look()
     assert told == []
     path.write_text(whole)
-    rules.look()
-    rules.look()
+    look_twice(rules)
     assert told == [True]
 
 

@@ -17,7 +17,7 @@ from models.labels import LabelSchema
 from models.records import FeedbackItem, ModelName, Prediction, TaskPrediction
 from models.rejects import Reject
 from serving.routing.decide import decide
-from serving.routing.history import CHUNK, Past, pairs_of, read_lines, read_past
+from serving.routing.history import CHUNK, Past, pairs_of, read_lines
 from serving.routing.load import load_rules
 from serving.routing.replay import Bounds, replay, replay_files
 
@@ -170,7 +170,8 @@ def test_items_come_in_when_the_file_says_so(tmp_path):
         row(past(), created_at="2026-04-01T10:00:00Z"),
         row(past()),
     ]
-    found = [one.received_at for one in read_past(write_jsonl(tmp_path / "a.jsonl", rows), START)]
+    lines = list(read_lines(write_jsonl(tmp_path / "a.jsonl", rows), None))
+    found = [one.received_at for one, _ in pairs_of(lines, START, pytest.fail)]
     assert found == [datetime(2026, 5, 1, 8, tzinfo=UTC), datetime(2026, 4, 1, 10, tzinfo=UTC), START]
 
 
@@ -185,11 +186,12 @@ def test_items_come_in_when_the_file_says_so(tmp_path):
 )
 def test_a_row_that_cannot_be_replayed_is_named(change, reason, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", [row(past()) | change, row(past())])
-    bad, good = read_past(path)
-    assert isinstance(bad, Reject)
+    rejects: list[Reject] = []
+    (good,) = pairs_of(list(read_lines(path, None)), START, rejects.append)
+    (bad,) = rejects
     assert reason in str(bad)
     assert "a.jsonl:1" in str(bad)
-    assert isinstance(good, Past)
+    assert isinstance(good[0], Past)
 
 
 def test_two_models_are_compared_on_the_same_items_only(tmp_path):

@@ -19,6 +19,7 @@ from rules_support import (
     sets,
     table,
 )
+from space_support import situation_of
 
 from serving.routing.decide import decide
 from serving.routing.lint import lint, whole
@@ -135,7 +136,7 @@ def test_the_space_holds_every_item_that_can_come_in_and_no_other(dice, count):
         if example is not None and "text" not in asked:
             row = tuple(space.true(one) for one in literals)
             assert row in found
-            situation = space.situation(example)
+            situation = situation_of(space, example)
             decision = decide(situation.item, situation.prediction, rules, situation.received_at, situation.similar)
             fired = first(document, row)
             assert decision.rule == fired if fired else decision.rule in ("owned", "default")
@@ -268,5 +269,5 @@ def test_two_names_of_one_field_are_one_field(when):
 def test_an_example_is_an_item_that_the_rule_takes(when):
     rules = rules_of(HEAD + RULE.format(name="a", when=when))
     space = Space(rules, SCHEMA)
-    shown = space.situation(space.example([space.literal(whole(rules.owning[0]))]))
+    shown = situation_of(space, space.example([space.literal(whole(rules.owning[0]))]))
     assert decide(shown.item, shown.prediction, rules, shown.received_at, shown.similar).rule == "a"

@@ -4,7 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain, islice, zip_longest
 from multiprocessing import get_context
 from pathlib import Path
@@ -47,20 +47,9 @@ class _Row(FeedbackItem):
     received_at: Moment | None = None
 
 
-def read_past(path: Path, now: datetime | None = None) -> Iterator[Past | Reject]:
-    """Items with their predictions from a file that `feedback classify` wrote (.jsonl, .jsonl.gz).
-
-    An item came in at its ``received_at``, else at its ``created_at``, else ``now``. A bad row comes out as a reject.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
-    moment = now or datetime.now(UTC)
-    return (_past(place, line, moment) for place, line in json_lines(path))
-
-
 def read_lines(data: Path, against: Path | None) -> Iterator[Lines]:
-    """Lines of ``data``, each with that in the same place of ``against``, which holds the same items.
+    """Lines that `feedback classify` wrote to ``data`` (.jsonl, .jsonl.gz), each with that in the same place of
+    ``against``, which holds the same items.
 
     Raises:
         DataError: a file cannot be read, is empty, or one has more items than the other.
@@ -77,6 +66,8 @@ def read_lines(data: Path, against: Path | None) -> Iterator[Lines]:
 
 def pairs_of(lines: Sequence[Lines], moment: datetime, reject: Callable[[Reject], None]) -> Iterator[Pair]:
     """Each item with itself, or with what another model said of it; bad rows are rejected.
+
+    An item came in at its ``received_at``, else at its ``created_at``, else at ``moment``.
 
     Raises:
         DataError: two lines in the same place do not hold the same text.

@@ -7,16 +7,12 @@ sentiment, any pattern of the text with any other.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any
 
 from pycryptosat import Solver
 
 from models.labels import LabelSchema
-from models.records import FeedbackItem, ModelName, Prediction, TaskPrediction
 from serving.routing.compiled import Rules
-from serving.routing.decision import Situation
 from serving.routing.fields import Field, answers, field
 from serving.routing.formula import All, Atom, Between, Formula, Known, Not, OneOf, Some, Value
 
@@ -31,9 +27,7 @@ _LANGUAGES = ("tlh", *(f"qa{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")
 _SCRIPTS = tuple(f"qaa{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")
 _COUNTRIES = tuple(f"x{letter}" for letter in "xyzabcdefghijklmnopqrstuvw")
 #: What stands for a value that no rule names, in words.
-OTHERS: Mapping[Value, str] = {
-    **dict.fromkeys((*_LANGUAGES, *_COUNTRIES), "another one"),
-}
+OTHERS: Mapping[Value, str] = dict.fromkeys((*_LANGUAGES, *_COUNTRIES), "another one")
 
 
 class Space:
@@ -139,47 +133,6 @@ class Space:
         for literal in literals:
             self._solver.add_clause([found, -literal])
         return found
-
-    def situation(self, example: Example) -> Situation:
-        """An item, prediction and circumstances such as the example describes, its text excepted."""
-        received = datetime(2026, 3, 10, 12, tzinfo=UTC)
-        tasks = {name: self._answer(name, example) for name in self.schema.tasks}
-        given: dict[str, Any] = {"text": "x", "meta": {}}
-        for name, values in example.items():
-            about = field(name)
-            if about.kind == "any":
-                given["meta"][name.removeprefix("meta.")] = [_plain(value) for value in values]
-            elif name == "age_hours":
-                given["created_at"] = received - timedelta(hours=float(values[0]))
-            elif name in FeedbackItem.model_fields and name != "text":
-                given[name] = _plain(values[0])
-        prediction = Prediction(
-            tasks=tasks,
-            language=str(example.get("language", _LANGUAGES)[0]),
-            familiarity=float(example["familiarity"][0]) if "familiarity" in example else None,
-            out_of_scope=True in example["out_of_scope"],
-            truncated=True in example.get("truncated", ()),
-            tier="linear",
-            model=ModelName(name="example", version="0"),
-            label_schema=self.schema.digest,
-        )
-        similar = int(example["similar"][0]) if "similar" in example else None
-        return Situation(FeedbackItem.model_validate(given), prediction, received, similar)
-
-    def _answer(self, task: str, example: Example) -> TaskPrediction:
-        name = task if task in ("category", "sentiment") else f"tasks.{task}"
-        labels = tuple(str(value) for value in example.get(name, ()))
-        if not labels and self.schema.tasks[task].kind == "single":
-            labels = self.schema.tasks[task].keys[:1]
-        confidence = example.get(f"task_confidence.{task}", example.get("confidence", ()) if task == "category" else ())
-        score = example.get("score", ()) if task == "sentiment" else ()
-        return TaskPrediction(
-            labels=labels,
-            confidence=float(confidence[0]) if confidence else 0.5,
-            abstained=task in example.get("abstained", ()),
-            probabilities={},
-            score=float(score[0]) if score else None,
-        )
 
     def _add_field(self, about: Field, own: Sequence[Atom]) -> None:
         cells: dict[object, tuple[Value | None, frozenset[Atom]]] = {}
@@ -287,7 +240,3 @@ def _numbers(about: Field, own: Sequence[Atom]) -> list[Value]:
         return sorted({float(int(end) + step) for end in (low, high, *inner) for step in (-1, 0, 1) if end + step >= 0})
     edges = sorted({float(edge) for edge in (low, *inner, high)})
     return sorted({*edges, *((first + second) / 2 for first, second in pairwise(edges))})
-
-
-def _plain(value: Value) -> Value:
-    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -73,7 +73,6 @@ def _item(*, nullable: bool = False) -> "Column[int]":
 
 #: States in which somebody still has to do something.
 OPEN = ("routed", "acknowledged", "in_progress")
-STATES = (*OPEN, "resolved", "told")
 
 #: One row an item: what came in, and where it stands now. ``id`` is what callers see, ``key`` counts up in the order
 #: of arrival. ``digest`` is of the content, to tell a repeated item from a changed one. ``record`` holds the item.
