@@ -3,13 +3,17 @@
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-Kind = Literal["item", "notice"]
+#: An item that the team owns; one that it is only told of; one that is overdue; one that is overdue at another team;
+#: and the items of a period together.
+Kind = Literal["item", "notice", "reminder", "escalation", "digest"]
 
 
 class Message(NamedTuple):
     """One delivery. ``delivery_id`` is the same at every attempt, so that a receiver can tell a repeated one.
 
-    ``kind``: an item that the team owns, or one that it is only told of. ``data`` is what a program reads.
+    ``data`` is what a program reads: for a digest what :func:`serving.delivery.digests.body_of` makes, for all other
+    kinds what :func:`data_of` makes. ``link`` leads a person to a page where items are acted on; None where the service
+    has no public address.
     """
 
     delivery_id: str
@@ -29,11 +33,14 @@ class Message(NamedTuple):
         }
 
 
-def data_of(item: dict[str, Any]) -> dict[str, Any]:
-    """What a team is told of a stored item, from what :func:`serving.store.queries.latest` knows of it."""
+def data_of(item: dict[str, Any], link: str | None = None) -> dict[str, Any]:
+    """What a team is told of a stored item, from what :func:`serving.store.queries.latest` knows of it; all of it JSON.
+
+    ``link`` is where a person acts on it.
+    """
     decision = item["decision"]
     shown = ("id", "external_id", "source", "text", "language", "channel", "categories", "sentiment")
     state = ("rule", "urgency", "due_at", "needs_review", "state", "received_at")
     found = {name: item[name] for name in (*shown, *state)}
-    found |= {"reasons": decision["reasons"], "tags": decision["tags"], "owner": item["team"]}
+    found |= {"reasons": decision["reasons"], "tags": decision["tags"], "owner": item["team"], "link": link}
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in found.items()}
