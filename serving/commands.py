@@ -60,11 +60,13 @@ def serve_command(
     """
     from contextlib import ExitStack
 
+    from serving.links import links_of
     from serving.server import ask, base_url, check_ended_well, delivering, read_samples, running, sample_rows
 
     if once and samples is None:
         raise ConfigError("--once stops after the samples; give some with --samples FILE")
     settings = load_settings(model=model, rules=rules, store=store, threads=threads)
+    links_of(settings)  # faults of settings are said before anything is started
     schema = check_model_and_rules(settings.model, settings.rules)
     items = [] if samples is None else read_samples(samples)
     url = base_url(host, port)

@@ -1,4 +1,4 @@
-"""The endpoints under /feedback: taking items in, and looking them up.
+"""The endpoints under /feedback and /groups: taking items in, looking them up, following them.
 
 BentoML's own endpoints answer POST only, and always with 200; these stand beside them, behind the same gate, time
 limit and limit of requests under way.
@@ -10,7 +10,7 @@ from collections.abc import Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from sqlalchemy import Engine
@@ -20,17 +20,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from models.errors import FeedbackError
+from models.errors import FeedbackError, InputError
+from models.labels import LabelSchema
 from models.validation import describe
 from serving.api import ClassifyRequest
 from serving.gate import App, Receive, Send
 from serving.intake import Predict, TakenItem, take
+from serving.life import Act, Words, act, act_on_group
+from serving.links import Links
 from serving.routing.compiled import Rules
 from serving.store.engine import StoreError
-from serving.store.queries import MAX_PAGE, Filter, find, get
+from serving.store.groups import MAX_ADDED, add_to_group, get_group, make_group
+from serving.store.queries import MAX_PAGE, Filter, find
+from serving.store.record import get
 
 #: Seconds after which a caller may try again when the store is away.
 RETRY_AFTER = 5
+_Shape = TypeVar("_Shape", bound=BaseModel)
 _STATUS = {"stored": 201, "duplicate": 200, "conflict": 409, "invalid": 422}
 
 
@@ -40,6 +46,8 @@ class Backend(NamedTuple):
     engine: Engine
     predict: Predict
     rules: Callable[[], Rules]
+    schema: LabelSchema
+    links: Links | None
     threads: ThreadPoolExecutor
 
 
@@ -64,20 +72,25 @@ def feedback_app(backend: Callable[[], Backend | None]) -> Starlette:
             Route("/feedback", endpoints.take, methods=["POST"]),
             Route("/feedback", endpoints.find, methods=["GET"]),
             Route("/feedback/{id:str}", endpoints.get, methods=["GET"]),
+            Route("/feedback/{id:str}/events", endpoints.act, methods=["POST"]),
+            Route("/groups", endpoints.make_group, methods=["POST"]),
+            Route("/groups/{id:str}", endpoints.get_group, methods=["GET"]),
+            Route("/groups/{id:str}/items", endpoints.add_to_group, methods=["POST"]),
+            Route("/groups/{id:str}/events", endpoints.act_on_group, methods=["POST"]),
         ],
         exception_handlers={FeedbackError: _failed, UnreadyError: _unready, HTTPException: _refused},
     )
 
 
 class FeedbackRoutes:
-    """ASGI middleware that answers what is under /feedback and passes the rest on."""
+    """ASGI middleware that answers what is under /feedback and /groups, and passes the rest on."""
 
     def __init__(self, app: App, *, backend: Callable[[], Backend | None]) -> None:
         self._app, self._own = app, feedback_app(backend)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer or pass on."""
-        own = scope["type"] == "http" and (scope["path"] == "/feedback" or scope["path"].startswith("/feedback/"))
+        own = scope["type"] == "http" and scope["path"].split("/")[1:2] in (["feedback"], ["groups"])
         await (self._own if own else self._app)(scope, receive, send)
 
 
@@ -119,8 +132,47 @@ class _Endpoints:
         identity = request.path_params["id"]
         found = await self._run(lambda backend: get(backend.engine, identity))
         if found is None:
-            return _answer(404, {"error": f"no item {identity[:60]!r}; its id stands in the answer that stored it"})
+            return _no_item(identity)
         return _answer(200, found)
+
+    async def act(self, request: Request) -> Response:
+        """What somebody did with an item; 200 whether it changed anything or had been done before."""
+        identity = request.path_params["id"]
+        wanted = _read(Act, await request.json())
+        done = await self._run(
+            lambda backend: act(backend.engine, identity, wanted, backend.rules(), backend.schema, datetime.now(UTC))
+        )
+        return _no_item(identity) if done is None else _answer(200, done._asdict())
+
+    async def make_group(self, request: Request) -> Response:
+        """A group of items that are about the same."""
+        wanted = _read(NewGroup, await request.json())
+        made = await self._run(
+            lambda backend: make_group(backend.engine, wanted.title, wanted.actor, datetime.now(UTC))
+        )
+        return _answer(201, {"id": made})
+
+    async def get_group(self, request: Request) -> Response:
+        """What a group is about, and how many of its items are in which state."""
+        identity = request.path_params["id"]
+        found = await self._run(lambda backend: get_group(backend.engine, identity))
+        return _no_group(identity) if found is None else _answer(200, found)
+
+    async def add_to_group(self, request: Request) -> Response:
+        """Bring items into a group."""
+        identity = request.path_params["id"]
+        wanted = _read(Members, await request.json())
+        added = await self._run(
+            lambda backend: add_to_group(backend.engine, identity, wanted.items, wanted.actor, datetime.now(UTC))
+        )
+        return _no_group(identity) if added is None else _answer(200, {"added": added})
+
+    async def act_on_group(self, request: Request) -> Response:
+        """Bring all items of a group into a state."""
+        identity = request.path_params["id"]
+        wanted = _read(Act, await request.json())
+        changed = await self._run(lambda backend: act_on_group(backend.engine, identity, wanted, datetime.now(UTC)))
+        return _no_group(identity) if changed is None else _answer(200, {"changed": changed})
 
     async def _run(self, work: Callable[..., Any], *arguments: Any) -> Any:
         backend = self._backend()
@@ -128,6 +180,39 @@ class _Endpoints:
             raise UnreadyError
         call = partial(work, backend, *arguments)
         return await asyncio.get_running_loop().run_in_executor(backend.threads, call)
+
+
+class NewGroup(BaseModel):
+    """A group to be made: what it is about, and who makes it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: Words
+    actor: Words
+
+
+class Members(BaseModel):
+    """Ids of items that belong to a group, and who says so."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    items: Annotated[list[str], Field(min_length=1, max_length=MAX_ADDED)]
+    actor: Words
+
+
+def _read(shape: type[_Shape], body: JsonValue) -> _Shape:
+    try:
+        return shape.model_validate(body)
+    except ValidationError as error:
+        raise InputError("; ".join(describe(error, shape.model_fields, "body"))) from None
+
+
+def _no_item(identity: str) -> Response:
+    return _answer(404, {"error": f"no item {identity[:60]!r}; its id stands in the answer that stored it"})
+
+
+def _no_group(identity: str) -> Response:
+    return _answer(404, {"error": f"no group {identity[:60]!r}; its id stands in the answer that made it"})
 
 
 def _take(backend: Backend, raw: Sequence[JsonValue]) -> list[TakenItem]:

@@ -15,9 +15,6 @@ from serving.routing.decision import Decision
 from serving.store.intake import Entry, Receipt, accept, find_known, name_of, receipt_of
 from serving.store.queries import count_similar
 
-#: Where a team's items go that has no channel of its own; see :mod:`serving.delivery`.
-DEFAULT_CHANNEL = "default"
-
 #: For how long an item counts as one that came in lately.
 LATELY = timedelta(days=1)
 
@@ -58,13 +55,12 @@ def take(
     known = find_known(engine, good)
     fresh = [item for item in good if name_of(item) not in known]
     predictions = predict(fresh) if fresh else []
-    channels = {name: team.channels or (DEFAULT_CHANNEL,) for name, team in rules.file.teams.items()}
     counted = _Similar(engine, rules, received_at)
     entries = []
     for item, prediction in zip(fresh, predictions, strict=True):
         decision = decide(item, prediction, rules, received_at, counted.of(item, prediction))
-        entries.append(Entry(item, prediction, decision, received_at, channels))
-    stored = iter(accept(engine, entries) if entries else [])
+        entries.append(Entry(item, prediction, decision, received_at))
+    stored = iter(accept(engine, entries, rules.file.channels_by_team) if entries else [])
     results = []
     for one in found:
         if isinstance(one, TakenItem):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def stored_item(store: str, identity: str) -> "FeedbackItem":
     """A stored item; ConfigError if there is none with this id."""
     from models.records import FeedbackItem
-    from serving.store.queries import get
+    from serving.store.record import get
     from serving.store.schema import open_store
 
     found = get(open_store(store), identity)

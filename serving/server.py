@@ -102,6 +102,10 @@ def _environment(settings: Settings) -> dict[str, str]:
         "RULES": settings.rules and settings.rules.resolve(),
         "STORE": absolute(settings.address),
         "THREADS": settings.threads,
+        "PUBLIC_URL": settings.public_url,
+        "LINK_SECRET": settings.link_secret.get_secret_value() or None,
+        "LINK_SECRET_FILE": settings.link_secret_file and settings.link_secret_file.resolve(),
+        "LINK_DAYS": settings.link_days,
     }
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FEEDBACK_")}
     environment |= {f"FEEDBACK_{name}": str(value) for name, value in wanted.items() if value is not None}

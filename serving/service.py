@@ -23,6 +23,8 @@ from serving.api import ClassifyRequest, Explain, ItemResult, RawItems  # noqa: 
 from serving.classify import classify  # noqa: E402
 from serving.feedback_api import Backend, FeedbackRoutes  # noqa: E402
 from serving.gate import Gate  # noqa: E402
+from serving.item_page import ItemPages  # noqa: E402
+from serving.links import links_of  # noqa: E402
 from serving.readiness import Readiness, ReadinessDetail  # noqa: E402
 from serving.routing.check import checked_rules  # noqa: E402
 from serving.routing.compiled import Rules  # noqa: E402
@@ -58,7 +60,16 @@ class FeedbackService:
         )
         self._rules.start()
         self._engine = open_store(settings.address)
-        _backend.append(Backend(self._engine, self._predict_elsewhere, lambda: self._rules.current, _store_threads()))
+        _backend.append(
+            Backend(
+                engine=self._engine,
+                predict=self._predict_elsewhere,
+                rules=lambda: self._rules.current,
+                schema=self._classifier.schema,
+                links=links_of(settings),
+                threads=_store_threads(),
+            )
+        )
         _readiness.model, _readiness.rules = self._classifier.model.version, self._rules
         # what is loaded now lives as long as the worker: collecting garbage among it costs 200 ms pauses
         gc.collect()
@@ -97,9 +108,10 @@ def _store_threads() -> ThreadPoolExecutor:
 # the decorator makes a bentoml.Service of the class, which its types do not say
 _service: Any = FeedbackService
 _readiness = Readiness()
-#: What /feedback works with; empty until the worker has started.
+#: What /feedback, /groups and /act work with; empty until the worker has started.
 _backend: list[Backend] = []
 # the first is the outermost
+_service.add_asgi_middleware(ItemPages, backend=lambda: _backend[0] if _backend else None)
 _service.add_asgi_middleware(Gate, max_body=MAX_BODY, shapes={"/classify": ClassifyRequest})
 _service.add_asgi_middleware(FeedbackRoutes, backend=lambda: _backend[0] if _backend else None)
 _service.add_asgi_middleware(ReadinessDetail, state=_readiness)

@@ -1,4 +1,4 @@
-"""Settings of the service, from the environment: FEEDBACK_MODEL, FEEDBACK_RULES, FEEDBACK_STORE, FEEDBACK_THREADS."""
+"""Settings of the service, from the environment: FEEDBACK_MODEL, FEEDBACK_RULES, FEEDBACK_STORE and others."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,11 +35,28 @@ class Settings(BaseSettings):
     # it may hold a password
     store: SecretStr = SecretStr(DEFAULT_STORE)
     threads: Annotated[int, Field(ge=1)] | None = None
+    # where people reach this service, for links in messages, and what these are signed with
+    public_url: str | None = None
+    link_secret: SecretStr = SecretStr("")
+    link_secret_file: Path | None = None
+    link_days: Annotated[float, Field(gt=0, le=366)] = 14
 
     @property
     def address(self) -> str:
         """Where the store is; not to be shown."""
         return self.store.get_secret_value()
+
+    def link_secrets(self) -> list[str]:
+        """What links are signed with, the present one last; not to be shown. ConfigError if the file cannot be read."""
+        text = self.link_secret.get_secret_value()
+        if self.link_secret_file is not None:
+            try:
+                text = self.link_secret_file.read_text(encoding="utf-8")
+            except OSError as error:
+                raise ConfigError(
+                    f"FEEDBACK_LINK_SECRET_FILE: cannot read {self.link_secret_file}: {error.strerror}"
+                ) from None
+        return text.split()
 
 
 def load_settings(**given: Any) -> Settings:

@@ -16,6 +16,7 @@ from models.threads import calm_barriers
 calm_barriers()
 
 from models.classifier import Classifier  # noqa: E402  (compute libraries are loaded after their settings)
+from models.labels import DEFAULT_SCHEMA, LabelSchema  # noqa: E402
 from models.progress import Silent  # noqa: E402
 from serving.server import base_url, running  # noqa: E402
 from serving.settings import Settings  # noqa: E402
@@ -39,6 +40,12 @@ def _own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def texts() -> list[str]:
     return [row["text"] for row in read_jsonl(STARTER / "train.jsonl")]
+
+
+@pytest.fixture(scope="session")
+def schema() -> LabelSchema:
+    """The labels that come with the project."""
+    return LabelSchema.load(DEFAULT_SCHEMA)
 
 
 @pytest.fixture(scope="session")

@@ -13,15 +13,13 @@ from collections import Counter
 from datetime import UTC, datetime
 
 from sqlalchemy import update
-from store_support import NOON, rows, waiting
+from store_support import NOON, rows, waiting, worker
 from support import ROOT, free_port
 
 from serving.delivery.channels import FileSender, Outcome
 from serving.delivery.message import Message
 from serving.delivery.senders import senders
-from serving.delivery.worker import Worker
-from serving.intake import DEFAULT_CHANNEL
-from serving.routing.rules import Channel
+from serving.routing.rules import DEFAULT_CHANNEL, Channel
 from serving.store.engine import open_engine, writing
 from serving.store.schema import migrate
 from serving.store.tables import outbox
@@ -50,8 +48,8 @@ class Recorder:
 def test_two_workers_deliver_each_message_once(engine):
     waiting(engine, 200, at=datetime.now(UTC))
     channel = Recorder()
-    workers = [Worker(engine, lambda: {"inbox": channel}) for _ in range(2)]
-    threads = [threading.Thread(target=worker.drain) for worker in workers]
+    workers = [worker(engine, {"inbox": channel}) for _ in range(2)]
+    threads = [threading.Thread(target=one.drain) for one in workers]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -70,7 +68,7 @@ def test_a_message_that_breaks_its_sender_harms_no_other(engine):
             return super().send(message)
 
     channel = Fragile()
-    assert Worker(engine, lambda: {"inbox": channel}).drain() == 4
+    assert worker(engine, {"inbox": channel}).drain() == 4
     broken = rows(engine)[0]
     assert (broken["state"], broken["last_error"]) == ("new", "RuntimeError")
 
@@ -78,7 +76,7 @@ def test_a_message_that_breaks_its_sender_harms_no_other(engine):
 def test_messages_are_lines_of_a_file_a_team(engine, tmp_path):
     waiting(engine, 3, at=datetime.now(UTC))
     path = tmp_path / "out" / "{team}.jsonl"
-    assert Worker(engine, lambda: {"inbox": FileSender(str(path))}).drain() == 3
+    assert worker(engine, {"inbox": FileSender(str(path))}).drain() == 3
     lines = [json.loads(line) for line in (tmp_path / "out" / "support.jsonl").read_text().splitlines()]
     assert {line["type"] for line in lines} == {"feedback.item"}
     assert {line["data"]["text"] for line in lines} == {"text 0", "text 1", "text 2"}

@@ -132,3 +132,30 @@ def test_an_id_that_is_none_is_not_found(url):
     assert "no item 'nothing'" in answer["error"]
     status, answer = call(url, "PUT", "/feedback", {"text": "x"})
     assert (status, answer) == (405, {"error": "Method Not Allowed"})
+
+
+def test_an_item_is_followed_over_http(url):
+    _, stored = call(url, "POST", "/feedback", {"text": "The lid is cracked", "external_id": "followed"})
+    path = f"/feedback/{stored['id']}/events"
+    status, answer = call(url, "POST", path, {"kind": "acknowledged", "actor": "ana"})
+    assert (status, answer["changed"], answer["state"]) == (200, True, "acknowledged")
+    assert call(url, "POST", path, {"kind": "acknowledged", "actor": "ana"})[1]["changed"] is False
+    status, answer = call(url, "POST", path, {"kind": "not_ours", "actor": "ana", "team": "legal"})
+    assert (answer["team"], answer["state"]) == ("legal", "routed")
+    labels = {"sentiment": ["negative"]}
+    assert call(url, "POST", path, {"kind": "corrected", "actor": "ana", "labels": labels})[1]["changed"]
+    assert call(url, "GET", f"/feedback/{stored['id']}")[1]["corrections"][0]["labels"] == ["negative"]
+    for body, status, message in (
+        ({"kind": "done", "actor": "ana"}, 422, "kind: input should be"),
+        ({"kind": "resolved", "actor": "ana", "sate": 1}, 422, "unknown field 'sate'"),
+        ([], 422, "expected a table of names and values"),
+        ({"kind": "not_ours", "actor": "ana", "team": "legl"}, 422, "unknown team 'legl'; did you mean 'legal'"),
+    ):
+        got, answer = call(url, "POST", path, body)
+        assert (got, message in answer["error"]) == (status, True), answer
+    call(url, "POST", path, {"kind": "told", "actor": "ana"})
+    status, answer = call(url, "POST", path, {"kind": "resolved", "actor": "ana"})
+    assert (status, "reopen it first" in answer["error"]) == (409, True)
+    for missing in ("/feedback/nobody/events", "/groups/nobody/events"):
+        status, answer = call(url, "POST", missing, {"kind": "resolved", "actor": "ana"})
+        assert status == 404

@@ -12,12 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from sqlalchemy import update
-from store_support import NOON, entry
+from store_support import NOON, accepted, entry
 
 from models.errors import DataError
 from serving.store.engine import writing
 from serving.store.export import COLUMNS, export
-from serving.store.intake import accept
 from serving.store.queries import Filter, QueryError, every, find
 from serving.store.search import tokens
 from serving.store.tables import items
@@ -45,7 +44,7 @@ def filled(engine, count=60):
             channel=(None, "email", "app")[number % 3],
             external_id=str(number),
         )
-        (receipt,) = accept(engine, [one])
+        (receipt,) = accepted(engine, [one])
         made.append((receipt.id, one, STATES[number * 7 % 5]))
     with writing(engine) as connection:
         for identity, _, state in made:
@@ -121,9 +120,9 @@ def test_a_filter_finds_what_fits_and_nothing_else_the_newest_first(wanted, limi
 
 
 def test_a_page_is_not_disturbed_by_what_comes_in_meanwhile(engine):
-    accept(engine, [entry(str(number)) for number in range(6)])
+    accepted(engine, [entry(str(number)) for number in range(6)])
     first = find(engine, Filter(), NOW, limit=3)
-    accept(engine, [entry("new")])
+    accepted(engine, [entry("new")])
     second = find(engine, Filter(), NOW, cursor=first.next, limit=3)
     assert [one["text"] for one in (*first.items, *second.items)] == ["5", "4", "3", "2", "1", "0"]
     assert second.next is None
@@ -142,7 +141,7 @@ def test_a_search_needs_a_word(engine):
 
 @pytest.mark.parametrize("words", ['"', "a OR b", "NEAR(a b)", "x*", "'; DROP TABLE items; --", "col:x", "^a", "(a"])
 def test_words_are_words_and_no_query_language(words, engine):
-    accept(engine, [entry("quite something else")])
+    accepted(engine, [entry("quite something else")])
     assert find(engine, Filter(text=f"{words} q"), NOW).items == []
 
 
@@ -179,7 +178,7 @@ DANGEROUS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("http:/
 
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.xlsx", "a.jsonl", "a.jsonl.gz"])
 def test_a_file_holds_every_item_and_no_cell_that_a_spreadsheet_runs(name, tmp_path, engine):
-    accept(engine, [entry(text, "product/defect", "other", channel=text.strip()[:20]) for text in DANGEROUS])
+    accepted(engine, [entry(text, "product/defect", "other", channel=text.strip()[:20]) for text in DANGEROUS])
     out = tmp_path / name
     assert export(every(engine, Filter(), NOW), out, lambda _: None) == len(DANGEROUS)
     content = gzip.decompress(out.read_bytes()) if name.endswith(".gz") else out.read_bytes()

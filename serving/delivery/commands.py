@@ -29,8 +29,11 @@ def deliver_run(
     import signal
     import time
 
+    from serving.delivery.letters import letters
+    from serving.delivery.rounds import rounds
     from serving.delivery.senders import senders
     from serving.delivery.worker import Remembered, Worker
+    from serving.links import links_of
     from serving.routing.load import DEFAULT_RULES, load_rules
     from serving.routing.watch import LiveRules
     from serving.store.schema import open_store
@@ -39,7 +42,7 @@ def deliver_run(
     engine = open_store(settings.address)
     live = LiveRules(settings.rules or DEFAULT_RULES, load_rules, lambda taken: None)
     known = Remembered(lambda: live.current, lambda rules: senders(rules.file.channels))
-    worker = Worker(engine, known)
+    worker = Worker(engine, known, letters(engine, links_of(settings)), rounds(engine, lambda: live.current))
     if once:
         start = time.monotonic()
         count = worker.drain()

@@ -34,7 +34,7 @@ class Message(NamedTuple):
 
 
 def data_of(item: dict[str, Any], link: str | None = None) -> dict[str, Any]:
-    """What a team is told of a stored item, from what :func:`serving.store.queries.latest` knows of it; all of it JSON.
+    """What a team is told of a stored item, from what :func:`serving.store.record.latest` knows of it; all of it JSON.
 
     ``link`` is where a person acts on it.
     """

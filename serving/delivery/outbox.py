@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, case, func, insert, select, update
+from sqlalchemy import Connection, Engine, case, func, insert, select, tuple_, update
 
 from serving.delivery.channels import Outcome
 from serving.delivery.message import Kind
@@ -42,7 +42,8 @@ class Leased(NamedTuple):
     kind: Kind
     team: str
     channel: str
-    item_key: int
+    item_key: int | None
+    digest_key: int | None
     attempts: int
     created_at: datetime
 
@@ -90,29 +91,50 @@ def claim(engine: Engine, channel: str, owner: str, now: datetime, limit: int) -
 
 def settle(engine: Engine, channel: str, settled: Sequence[Settled], now: datetime) -> int:
     """Write down how rows went; returns how many were still their taker's."""
-    held = 0
+    if not settled:
+        return 0
     with writing(engine) as connection:
-        for row, outcome, milliseconds in settled:
-            values = _values(row, outcome, now)
-            mine = connection.execute(
-                update(outbox)
-                .where(outbox.c.key == row.key, outbox.c.fence == row.fence, outbox.c.state == "leased")
-                .values(lease_owner=None, lease_until=None, **values)
-            ).rowcount
-            held += mine
-            connection.execute(
-                insert(deliveries).values(
-                    outbox_key=row.key,
-                    at=now,
-                    attempt=row.attempts,
-                    outcome=values["state"] if mine else "late",
-                    status=outcome.status,
-                    milliseconds=milliseconds,
-                    error=outcome.error,
-                )
-            )
+        done = {one.row.key: one for one in settled if one.outcome.delivered}
+        held = _update(
+            connection, [one.row for one in done.values()], {"state": "done", "done_at": now, "last_error": None}
+        )
+        became = dict.fromkeys(held, "done")
+        for row, outcome, _ in settled:
+            if not outcome.delivered:
+                values = _values(row, outcome, now)
+                became |= dict.fromkeys(_update(connection, [row], values), values["state"])
+        rows = [
+            {
+                "outbox_key": one.row.key,
+                "at": now,
+                "attempt": one.row.attempts,
+                "outcome": became.get(one.row.key, "late"),
+                "status": one.outcome.status,
+                "milliseconds": one.milliseconds,
+                "error": one.outcome.error,
+            }
+            for one in settled
+        ]
+        connection.execute(insert(deliveries), rows)
         _count_failures(connection, channel, [one.outcome for one in settled], now)
-    return held
+    return len(became)
+
+
+def release(engine: Engine, rows: Sequence[Leased], now: datetime) -> None:
+    """Give rows back of which nothing was tried."""
+    if rows:
+        with writing(engine) as connection:
+            _update(connection, rows, {"state": "new", "next_at": now, "attempts": outbox.c.attempts - 1})
+
+
+def _update(connection: Connection, rows: Sequence[Leased], values: Mapping[str, Any]) -> list[int]:
+    """Change rows that are still their taker's; their keys."""
+    if not rows:
+        return []
+    mine = tuple_(outbox.c.key, outbox.c.fence).in_([(row.key, row.fence) for row in rows])
+    wanted = update(outbox).where(mine, outbox.c.state == "leased")
+    changed = wanted.values(lease_owner=None, lease_until=None, **values).returning(outbox.c.key)
+    return list(connection.execute(changed).scalars())
 
 
 def status(engine: Engine) -> list[Mapping[str, Any]]:
@@ -147,8 +169,7 @@ def redrive(engine: Engine, channel: str | None, now: datetime) -> int:
 
 
 def _values(row: Leased, outcome: Outcome, now: datetime) -> dict[str, Any]:
-    if outcome.delivered:
-        return {"state": "done", "done_at": now, "last_error": None}
+    """What becomes of a row that was not delivered."""
     delay = _delay(row.attempts, outcome)
     if outcome.status == GONE:  # it waits until somebody switches the channel on again
         return {"state": "new", "next_at": now, "last_error": outcome.error}

@@ -10,8 +10,7 @@ from models.errors import ConfigError
 from serving.delivery.channels import FileSender, Sender
 from serving.delivery.outwards import Network
 from serving.delivery.webhook import WebhookSender, read_secrets
-from serving.intake import DEFAULT_CHANNEL
-from serving.routing.rules import Channel
+from serving.routing.rules import DEFAULT_CHANNEL, Channel
 
 log = logging.getLogger(__name__)
 

@@ -5,25 +5,28 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 from sqlalchemy import Engine
 
 from models.errors import FeedbackError
-from serving.delivery.channels import Outcome, Sender
-from serving.delivery.message import Message, data_of
-from serving.delivery.outbox import LEASE, Leased, Settled, claim, settle
+from serving.delivery.batch import Batch, Size, place_of
+from serving.delivery.channels import Sender
+from serving.delivery.message import Message
+from serving.delivery.outbox import LEASE, Leased, claim, release, settle
+from serving.failpoints import reach
 from serving.routing.compiled import Rules
-from serving.store.queries import latest
 
 log = logging.getLogger(__name__)
 
-#: Messages that are under way at once over one channel.
-CONCURRENCY = 8
-#: Seconds between two looks at an empty outbox, and after the store was away.
-IDLE, AWAY = 0.5, 5.0
+#: Messages that are under way at once over one channel, and the most rows that are taken at once.
+CONCURRENCY, LARGEST = 8, 256
+#: Seconds between two looks at an empty outbox, between two rounds, and after the store was away.
+IDLE, ROUND, AWAY = 0.5, 5.0, 5.0
 
 
 class Remembered:
@@ -44,24 +47,32 @@ class Worker:
     """Delivers until it is told to stop; a thread a channel, so that one that hangs does not hold up the others.
 
     Several workers may run at once, on several machines with PostgreSQL.
+
+    Args:
+        engine: the store.
+        senders: what sends, by channel, as the rules are now.
+        letters: makes messages of rows.
+        rounds: what else is to be done now and then: digests, reminders.
     """
 
-    def __init__(self, engine: Engine, senders: Callable[[], Mapping[str, Sender]]) -> None:
-        self._engine, self._senders = engine, senders
+    def __init__(
+        self,
+        engine: Engine,
+        senders: Callable[[], Mapping[str, Sender]],
+        letters: Callable[[Sequence[Leased]], Mapping[int, Message]],
+        rounds: Callable[[datetime], None] = lambda now: None,
+    ) -> None:
+        self._engine, self._senders, self._letters, self._rounds = engine, senders, letters, rounds
         self._name = f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}"
         self._stop = threading.Event()
         self._threads: dict[str, threading.Thread] = {}
 
     def run(self) -> None:
         """Work until :meth:`stop`; channels that appear in the rules meanwhile are served too."""
+        self._start("rounds", self._go_round)
         while not self._stop.is_set():
             for channel in self._senders():
-                if channel not in self._threads:
-                    thread = threading.Thread(
-                        target=self._serve, args=(channel,), name=f"deliver-{channel}", daemon=True
-                    )
-                    self._threads[channel] = thread
-                    thread.start()
+                self._start(f"deliver {channel}", partial(self._serve, channel))
             self._stop.wait(1.0)
         for thread in self._threads.values():
             thread.join()
@@ -72,53 +83,62 @@ class Worker:
 
     def drain(self) -> int:
         """Send all that is due now, over every channel, and return how many were delivered."""
+        self._rounds(datetime.now(UTC))
         done = 0
         for channel in self._senders():
             with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix=channel) as pool:
-                while rows := claim(self._engine, channel, self._name, datetime.now(UTC), CONCURRENCY):
-                    done += self._deliver(channel, rows, pool)
+                size = Size(CONCURRENCY, LARGEST)
+                while (delivered := self._work(channel, pool, size)) is not None:
+                    done += delivered
         return done
 
+    def _start(self, name: str, work: Callable[[], None]) -> None:
+        if name not in self._threads:
+            self._threads[name] = threading.Thread(target=work, name=name, daemon=True)
+            self._threads[name].start()
+
+    def _go_round(self) -> None:
+        while not self._stop.is_set():
+            with self._guarded("digests and reminders"):
+                self._rounds(datetime.now(UTC))
+            self._stop.wait(ROUND)
+
     def _serve(self, channel: str) -> None:
+        size = Size(CONCURRENCY, LARGEST)
         with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix=channel) as pool:
             while not self._stop.is_set():
-                try:
-                    rows = claim(self._engine, channel, self._name, datetime.now(UTC), CONCURRENCY)
-                    if rows:
-                        self._deliver(channel, rows, pool)
-                    else:
+                with self._guarded(f"delivery over {channel}"):
+                    if self._work(channel, pool, size) is None:
                         self._stop.wait(IDLE)
-                except FeedbackError as error:
-                    log.error("delivery over %s waits: %s", channel, error)
-                    self._stop.wait(AWAY)
-                except Exception:  # whatever goes wrong with one batch, its rows come back when their lease ends
-                    log.exception("delivery over %s failed", channel)
-                    self._stop.wait(AWAY)
 
-    def _deliver(self, channel: str, rows: list[Leased], pool: ThreadPoolExecutor) -> int:
-        sender = self._senders().get(channel)
-        settled = list(pool.map(lambda row: self._attempt(row, sender), rows))
-        held = settle(self._engine, channel, settled, datetime.now(UTC))
-        if held < len(settled):
-            log.warning(
-                "%d deliveries over %s took longer than %s; others have them now", len(rows) - held, channel, LEASE
-            )
-        return sum(one.outcome.delivered for one in settled)
+    @contextmanager
+    def _guarded(self, what: str) -> Iterator[None]:
+        """Go on after a while, whatever goes wrong; rows that were taken come back when their lease ends."""
+        try:
+            yield
+        except FeedbackError as error:
+            log.error("%s: %s", what, error)
+            self._stop.wait(AWAY)
+        except Exception as error:  # noqa: BLE001  (a fault in one place must not end all delivery)
+            log.error("%s failed: %s", what, place_of(error))
+            self._stop.wait(AWAY)
 
-    def _attempt(self, row: Leased, sender: Sender | None) -> Settled:
+    def _work(self, channel: str, pool: ThreadPoolExecutor, size: Size) -> int | None:
+        """Take a batch, send it, write down how that went; how many were delivered, None if nothing was due."""
+        rows = claim(self._engine, channel, self._name, datetime.now(UTC), size.now)
+        if not rows:
+            return None
+        reach("worker-after-claim")
         start = time.monotonic()
-        if sender is None:
-            outcome = Outcome(False, error="the rules have no such channel any more")
-        else:
-            try:
-                outcome = sender.send(self._message(row))
-            except FeedbackError as error:
-                outcome = Outcome(False, error=str(error))
-            except Exception as error:  # noqa: BLE001  (a fault of one message must not lose its batch)
-                # its kind only: what it says may hold the text of a customer
-                log.error("delivery %s failed: %s", row.delivery_id, type(error).__name__)
-                outcome = Outcome(False, error=type(error).__name__)
-        return Settled(row, outcome, int((time.monotonic() - start) * 1000))
-
-    def _message(self, row: Leased) -> Message:
-        return Message(row.delivery_id, row.kind, row.team, row.created_at, data_of(latest(self._engine, row.item_key)))
+        batch = Batch(rows, self._senders().get(channel), self._letters(rows), self._stop.is_set)
+        settled, untried = batch.send(pool)
+        reach("worker-after-send")
+        now = datetime.now(UTC)
+        held = settle(self._engine, channel, settled, now)
+        release(self._engine, untried, now)
+        reach("worker-after-settle")
+        if held < len(settled):
+            late = len(settled) - held
+            log.warning("%d deliveries over %s took longer than %s; others have them now", late, channel, LEASE)
+        size.took(time.monotonic() - start)
+        return sum(one.outcome.delivered for one in settled)

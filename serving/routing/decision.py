@@ -17,6 +17,8 @@ URGENCIES: tuple[Urgency, ...] = ("low", "normal", "high", "urgent")
 #: In place of a rule's name: the team that owns the category took it, or nobody did.
 OWNED = "owned"
 DEFAULT = "default"
+#: In place of a rule's name: its team said that the item is another's.
+HANDED_ON = "handed-on"
 
 
 class Situation(NamedTuple):
@@ -35,7 +37,8 @@ class Situation(NamedTuple):
 class Decision(BaseModel):
     """Who owns an item, how urgent it is, by when, and why.
 
-    ``rule`` is the rule that fired, or ``owned`` (no rule did, and ``team`` owns its category), or ``default``.
+    ``rule`` is the rule that fired, or ``owned`` (no rule did, and ``team`` owns its category), or ``default``;
+    ``handed-on`` once a team has said that the item is not its own.
     ``due_at`` counts working time of the team; None: no time is set. ``deliver`` says whether the team gets the
     item at once or in its next digest. ``also`` are the rules that added to ``notify`` and ``tags`` without owning.
     ``reasons`` are the conditions of the rule that held, with what was found; ``passed_over`` names each rule

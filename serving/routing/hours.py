@@ -70,22 +70,12 @@ class Calendar:
         if before is not None and (max(last, before.last) - min(first, before.first)).days <= 2 * _FAR:
             first, last = min(first, before.first), max(last, before.last)
         spans = [
-            (self._moment(one, begin), self._moment(one, end))
+            (first_shown(one, begin, self.zone).timestamp(), first_shown(one, end, self.zone).timestamp())
             for one in (first + timedelta(days=number) for number in range((last - first).days + 1))
             if not (one in self.off or (self.country is not None and one in public_holidays(self.country)))
             for begin, end in self.week[one.weekday()]
         ]
-        return _Table(first, last, self._moment(first, 0), spans)
-
-    def _moment(self, day: date, minute: int) -> float:
-        days, rest = divmod(minute, _MIDNIGHT)
-        local = datetime.combine(day + timedelta(days=days), time(rest // 60, rest % 60), self.zone)
-        moment = local.astimezone(UTC)
-        while moment.astimezone(self.zone).replace(tzinfo=None) != local.replace(tzinfo=None):
-            # clocks are put forward over it: what begins or ends then does so when they have been
-            local += timedelta(minutes=1)
-            moment = local.astimezone(UTC)
-        return moment.timestamp()
+        return _Table(first, last, first_shown(first, 0, self.zone).timestamp(), spans)
 
 
 class _Table:
@@ -116,6 +106,17 @@ class _Table:
         # a hair of what floats lose must not push the end of a span into the next
         place = bisect_left(self._done, wanted - 1e-3, place)
         return None if place == len(self._done) else self._ends[place] - (self._done[place] - wanted)
+
+
+def first_shown(day: date, minute: int, zone: ZoneInfo) -> datetime:
+    """When clocks first show this minute of a day (24 * 60 is the end of it), in UTC; where they are put forward over
+    it, when they have been."""
+    local = datetime.combine(day, time()) + timedelta(minutes=minute)
+    while True:
+        moment = local.replace(tzinfo=zone).astimezone(UTC)
+        if moment.astimezone(zone).replace(tzinfo=None) == local:
+            return moment
+        local += timedelta(minutes=1)
 
 
 def public_holidays(country: str) -> "HolidayBase":
@@ -179,7 +180,7 @@ def _days(name: str) -> tuple[str, ...]:
 
 def _span(text: str) -> Span:
     try:
-        begin, end = (_minutes(part) for part in text.split("-"))
+        begin, end = (minute_of(part) for part in text.split("-"))
     except ValueError:
         raise ValueError(f"expected hours like 09:00-17:00, got {text!r}") from None
     if begin >= end:
@@ -190,7 +191,8 @@ def _span(text: str) -> Span:
     return begin, end
 
 
-def _minutes(clock: str) -> int:
+def minute_of(clock: str) -> int:
+    """The minute of the day that a time like 09:00 stands for; ValueError if it is none."""
     hour, minute = clock.strip().split(":")
     found = int(hour) * 60 + int(minute)
     if len(minute) != 2 or not (0 <= int(minute) < 60 and 0 <= found <= _MIDNIGHT):

@@ -11,6 +11,7 @@ from models.text import UNKNOWN
 from serving.routing import faults
 from serving.routing.conditions import label_names
 from serving.routing.faults import Fault
+from serving.routing.hours import Calendar
 from serving.routing.pattern_faults import faults_of
 from serving.routing.patterns import ANY, Patterns
 from serving.routing.rules import RulesFile
@@ -37,6 +38,9 @@ def _reference_faults(file: RulesFile) -> Iterator[Fault]:
             if team not in file.teams:
                 yield Fault((*path, key), f"unknown team {team!r}; {did_you_mean(team, file.teams)}")
     for name, team_of in file.teams.items():
+        if team_of.escalate_to is not None and team_of.escalate_to not in file.teams:
+            known = did_you_mean(team_of.escalate_to, file.teams)
+            yield Fault(("teams", name, "escalate_to"), f"unknown team {team_of.escalate_to!r}; {known}")
         for channel in team_of.channels:
             if channel not in file.channels:
                 yield Fault(
@@ -57,19 +61,28 @@ def _pattern_faults(file: RulesFile) -> Iterator[Fault]:
 
 
 def _calendar_faults(file: RulesFile) -> Iterator[Fault]:
-    """Outcomes with more working hours than the team has in the years to come."""
+    """More working hours than the team has in the years to come."""
     calendars = {name: team.calendar() for name, team in file.teams.items()}
+    for name, team_of in file.teams.items():
+        if not _works(calendars[name], team_of.escalate_hours):
+            reason = f"team {name!r} does not work {team_of.escalate_hours:g} hours in ten years"
+            yield Fault(("teams", name, "escalate_hours"), reason)
     owners = [name for name, team in file.teams.items() if team.owns]
     for path, _, outcome in file.outcomes():
         for team in {outcome.team} if outcome.team else {*owners, file.default.team}:
             if outcome.due_hours is None or team not in calendars:
                 continue
-            try:
-                calendars[team].due(_SOME_DAY, outcome.due_hours)
-            except ValueError:
-                yield Fault(
-                    (*path, "due_hours"), f"team {team!r} does not work {outcome.due_hours:g} hours in ten years"
-                )
+            if not _works(calendars[team], outcome.due_hours):
+                reason = f"team {team!r} does not work {outcome.due_hours:g} hours in ten years"
+                yield Fault((*path, "due_hours"), reason)
+
+
+def _works(calendar: Calendar, hours: float) -> bool:
+    try:
+        calendar.due(_SOME_DAY, hours)
+    except ValueError:
+        return False
+    return True
 
 
 def _size_faults(file: RulesFile) -> Iterator[Fault]:

@@ -13,6 +13,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from serving.routing.decision import Deliver, Urgency
 from serving.routing.faults import Path
 from serving.routing.hours import Calendar, public_holidays, read_week
+from serving.routing.schedule import Every, Schedule
+
+#: The channel of teams that have none of their own.
+DEFAULT_CHANNEL = "default"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
 
@@ -68,12 +72,32 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class Digest(_Strict):
+    """When a team gets together what is not sent at once: every ``hour``, or every ``day``, ``week`` or ``month`` at a
+    time of its day. ``on`` is the day of the week (``mon``) or of the month (1 to 28); the first if it is not given."""
+
+    every: Every = "day"
+    at: str = "09:00"
+    on: str | int | None = None
+
+    @model_validator(mode="after")
+    def _can_be_read(self) -> Self:
+        self.schedule()
+        return self
+
+    def schedule(self) -> Schedule:
+        """The same, to count with."""
+        return Schedule.read(self.every, self.at, self.on)
+
+
 class Team(_Strict):
     """A team that can own items.
 
     ``owns`` are the categories (`family/*` for all of a family) whose items it gets where no rule says who does;
-    ``channels`` where its items are delivered. ``hours`` say when it works, in its ``time_zone``; without them,
-    around the clock. It does not work on ``holidays``, nor on the public ones of ``country_holidays``.
+    ``channels`` where its items are delivered, at once or in its ``digest``. ``hours`` say when it works, in its
+    ``time_zone``; without them, around the clock. It does not work on ``holidays``, nor on the public ones of
+    ``country_holidays``. Of an overdue item it is reminded; after ``escalate_hours`` of its working time more,
+    ``escalate_to`` hears of it (the team of the default outcome, if nobody is named).
     """
 
     title: str
@@ -84,6 +108,9 @@ class Team(_Strict):
     hours: Mapping[str, Several] = {}
     holidays: Annotated[tuple[Annotated[date, BeforeValidator(_a_day)], ...], BeforeValidator(_tuple)] = ()
     country_holidays: Annotated[str, AfterValidator(_known_country)] | None = None
+    digest: Digest = Digest()
+    escalate_hours: Annotated[float, Field(gt=0, le=24 * 365)] = 8.0
+    escalate_to: Name | None = None
 
     @field_validator("hours")
     @classmethod
@@ -214,6 +241,11 @@ class RulesFile(_Strict):
             (("rules", number, "then"), f"rule {rule.name!r}", rule.then) for number, rule in enumerate(self.rules)
         )
         return [(("default",), "the default", self.default), (("owned",), "what owners get", self.owned), *rules]
+
+    @cached_property
+    def channels_by_team(self) -> Mapping[str, tuple[str, ...]]:
+        """Over which channels each team is reached."""
+        return {name: team.channels or (DEFAULT_CHANNEL,) for name, team in self.teams.items()}
 
     @cached_property
     def digest(self) -> str:

@@ -86,6 +86,17 @@ def reading(engine: Engine) -> Iterator[Connection]:
         raise unavailable(error) from error
 
 
+def tidy(engine: Engine) -> None:
+    """Let the database look at what it holds, so that it keeps choosing the right indexes; StoreError as above.
+
+    PostgreSQL does so by itself.
+    """
+    if engine.dialect.name == "sqlite":
+        with writing(engine) as connection:
+            connection.exec_driver_sql("PRAGMA analysis_limit = 400")
+            connection.exec_driver_sql("PRAGMA optimize")
+
+
 def unavailable(error: exc.DBAPIError) -> Exception:
     """StoreError if the database is to blame, else the error itself: then the statement is."""
     if isinstance(error, exc.OperationalError | exc.InterfaceError | exc.InternalError) or error.connection_invalidated:

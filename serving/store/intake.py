@@ -3,7 +3,7 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
@@ -15,7 +15,8 @@ from models.records import FeedbackItem, Prediction
 from serving.routing.decision import Decision
 from serving.store.engine import reading, writing
 from serving.store.search import tokens
-from serving.store.tables import decisions, events, item_categories, item_tokens, items, outbox, predictions
+from serving.store.sending import Channels, Parcel, send
+from serving.store.tables import decisions, events, item_categories, item_tokens, items, predictions
 
 Status = Literal["stored", "duplicate", "conflict"]
 
@@ -34,13 +35,12 @@ class Known(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """An item to be stored, with what was said of it; ``channels`` by team are where it is to be sent at once."""
+    """An item to be stored, with what was said of it."""
 
     item: FeedbackItem
     prediction: Prediction
     decision: Decision
     received_at: datetime
-    channels: Mapping[str, Sequence[str]]
 
 
 class Receipt(NamedTuple):
@@ -82,8 +82,8 @@ def receipt_of(item: FeedbackItem, known: Known) -> Receipt:
     return Receipt("duplicate", known.id, known.prediction, known.decision)
 
 
-def accept(engine: Engine, entries: Sequence[Entry]) -> list[Receipt]:
-    """Store items, all or none; one receipt each, in order.
+def accept(engine: Engine, entries: Sequence[Entry], channels: Channels) -> list[Receipt]:
+    """Store items, all or none, and write down what is to be sent over the ``channels``; one receipt each, in order.
 
     When this returns they are on disk. An item that another request has stored since it was looked for is a duplicate
     or a conflict, like one that stands twice among the entries.
@@ -103,7 +103,9 @@ def accept(engine: Engine, entries: Sequence[Entry]) -> list[Receipt]:
     }
     with writing(engine) as connection:
         keys = dict(zip(fresh, _insert_items(connection, list(fresh.values())), strict=True))
-        _insert_rest(connection, {found.key: fresh[place] for place, found in keys.items() if found is not None})
+        _insert_rest(
+            connection, {found.key: fresh[place] for place, found in keys.items() if found is not None}, channels
+        )
         lost = [name for place, found in keys.items() if found is None and (name := name_of(fresh[place].item))]
         known = _known(connection, lost) if lost else {}
     for place, found in keys.items():
@@ -192,13 +194,15 @@ def _item_row(entry: Entry) -> dict[str, Any]:
         "rule": decision.rule,
         "urgency": decision.urgency,
         "due_at": decision.due_at,
+        "watch_at": decision.due_at,
+        "deliver": decision.deliver,
         "needs_review": decision.needs_review,
         "state": "routed",
         "changed_at": entry.received_at,
     }
 
 
-def _insert_rest(connection: Connection, stored: Mapping[int, Entry]) -> None:
+def _insert_rest(connection: Connection, stored: Mapping[int, Entry], channels: Channels) -> None:
     """All that belongs to items that were stored under these keys."""
     if not stored:
         return
@@ -250,26 +254,12 @@ def _insert_rest(connection: Connection, stored: Mapping[int, Entry]) -> None:
         connection.execute(insert(item_tokens), [{"item_key": key, "tokens": found} for key, found in words])
     else:
         connection.execute(_FTS, [{"key": key, "words": " ".join(found)} for key, found in words])
-    if sent := [row for key, entry in stored.items() for row in _outbox_rows(key, entry)]:
-        connection.execute(insert(outbox), sent)
+    send(connection, list(_parcels(stored)), channels)
 
 
-def _outbox_rows(key: int, entry: Entry) -> list[dict[str, Any]]:
-    """What is to be sent at once: to the owner, if it is urgent enough, and to those who are told too."""
-    decision = entry.decision
-    receivers = [("item", decision.team)] if decision.deliver == "now" else []
-    receivers += [("notice", team) for team in decision.notify if team != decision.team]
-    return [
-        {
-            "delivery_id": f"msg_{secrets.token_hex(16)}",
-            "item_key": key,
-            "kind": kind,
-            "team": team,
-            "channel": channel,
-            "state": "new",
-            "created_at": entry.received_at,
-            "next_at": entry.received_at,
-        }
-        for kind, team in receivers
-        for channel in entry.channels.get(team, ())
-    ]
+def _parcels(stored: Mapping[int, Entry]) -> Iterator[Parcel]:
+    """What is to be sent of items: to the owner, and at once to those who are told too."""
+    for key, entry in stored.items():
+        decision, at = entry.decision, entry.received_at
+        yield Parcel(key, "item", decision.team, decision.deliver, at)
+        yield from (Parcel(key, "notice", team, "now", at) for team in decision.notify if team != decision.team)

@@ -2,28 +2,25 @@
 
 import base64
 import binascii
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from sqlalchemy import Connection, Engine, Integer, Select, Table, and_, column, func, select, table, text
+from sqlalchemy import Connection, Engine, Integer, Select, and_, column, func, select, table, text
 
 from models.errors import InputError
 from models.records import LanguageTag, Moment
 from serving.routing.decision import Urgency
 from serving.store.engine import reading
+from serving.store.record import categories_of, summary
 from serving.store.search import fts_query, tokens
 from serving.store.tables import (
     OPEN,
-    corrections,
-    decisions,
-    deliveries,
-    events,
+    groups,
     item_categories,
     item_tokens,
     items,
-    outbox,
     predictions,
 )
 
@@ -51,7 +48,8 @@ class Filter(BaseModel):
     """Which items are wanted; all that is given has to hold.
 
     ``category`` may be `family/*`; ``state`` may be several, with commas. ``since`` and ``until`` bound the time of
-    arrival, the second not included. ``overdue``: open, and due before now. ``text``: all of these words.
+    arrival, the second not included. ``overdue``: open, and due before now. ``group``: the id of a group. ``text``: all
+    of these words.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,6 +63,7 @@ class Filter(BaseModel):
     channel: str | None = None
     product: str | None = None
     rule: str | None = None
+    group: str | None = None
     review: bool | None = None
     since: Moment | None = None
     until: Moment | None = None
@@ -91,9 +90,9 @@ def find(engine: Engine, wanted: Filter, now: datetime, *, cursor: str | None = 
         if cursor is not None:
             statement = statement.where(items.c.key < _key_of(cursor))
         rows = connection.execute(statement).mappings().all()
-        categories = _categories(connection, [row["key"] for row in rows[:limit]])
+        categories = categories_of(connection, [row["key"] for row in rows[:limit]])
     more = len(rows) > limit
-    found = [_summary(dict(row), categories.get(row["key"], [])) for row in rows[:limit]]
+    found = [summary(dict(row), categories.get(row["key"], [])) for row in rows[:limit]]
     return Page(found, _cursor_of(rows[limit - 1]["key"]) if more else None)
 
 
@@ -151,41 +150,6 @@ def past(engine: Engine) -> Iterator[Stored]:
         last = rows[-1][0]
 
 
-def get(engine: Engine, identity: str) -> dict[str, Any] | None:
-    """All that is known of one item: what came in, every prediction and decision, what was sent, what people did.
-
-    None if there is no such item; StoreError if the store cannot be used.
-    """
-    with reading(engine) as connection:
-        row = connection.execute(select(items).where(items.c.id == identity)).mappings().one_or_none()
-        if row is None:
-            return None
-        key = row["key"]
-        found = _summary(dict(row), _categories(connection, [key]).get(key, []))
-        found["item"] = row["record"]
-        found["predictions"] = _all(connection, select(predictions.c.at, predictions.c.body), predictions, key)
-        found["decisions"] = _all(
-            connection, select(decisions.c.at, decisions.c.cause, decisions.c.body), decisions, key
-        )
-        wanted = select(events.c.at, events.c.kind, events.c.actor, events.c.body)
-        found["events"] = _all(connection, wanted, events, key)
-        told = select(corrections.c.at, corrections.c.task, corrections.c.labels, corrections.c.shown)
-        found["corrections"] = _all(
-            connection, told.add_columns(corrections.c.actor, corrections.c.origin), corrections, key
-        )
-        found["deliveries"] = _sent(connection, key)
-    return found
-
-
-def latest(engine: Engine, key: int) -> dict[str, Any]:
-    """Where an item stands, with the ``decision`` that was made last; StoreError if the store cannot be used."""
-    made = select(decisions.c.body).where(decisions.c.item_key == key).order_by(decisions.c.key.desc()).limit(1)
-    with reading(engine) as connection:
-        row = connection.execute(select(items).where(items.c.key == key)).mappings().one()
-        found = _summary(dict(row), _categories(connection, [key]).get(key, []))
-        return found | {"decision": connection.execute(made).scalar_one()}
-
-
 def _filtered(connection: Connection, wanted: Filter, now: datetime) -> Select[Any]:
     statement = select(items)
     if wanted.category is not None:
@@ -204,6 +168,10 @@ def _filtered(connection: Connection, wanted: Filter, now: datetime) -> Select[A
     if wanted.state:
         one = len(wanted.state) == 1
         statement = statement.where(items.c.state == wanted.state[0] if one else items.c.state.in_(wanted.state))
+    if wanted.group is not None:
+        statement = statement.where(
+            items.c.group_key == select(groups.c.key).where(groups.c.id == wanted.group).scalar_subquery()
+        )
     if wanted.review is not None:
         statement = statement.where(items.c.needs_review == wanted.review)
     if wanted.overdue:
@@ -235,50 +203,6 @@ def _with_words(connection: Connection, statement: Select[Any], text_wanted: str
     # read by FTS5 in the order of its rows, so that a word in every other text costs no more than a rare one
     statement = statement.join(_FTS, _FTS.c.rowid == items.c.key)
     return statement.where(_MATCH.bindparams(words=fts_query(words))).order_by(_FTS.c.rowid.desc())
-
-
-def _categories(connection: Connection, keys: Sequence[int]) -> dict[int, list[str]]:
-    found: dict[int, list[str]] = {}
-    own = item_categories.c
-    for key, category in connection.execute(
-        select(own.item_key, own.category)
-        .where(own.item_key.in_(keys), ~own.category.endswith("/*"))
-        .order_by(own.category)
-    ):
-        found.setdefault(key, []).append(category)
-    return found
-
-
-_SHOWN = ("id", "received_at", "source", "external_id", "text", "language", "channel", "sentiment", "team", "rule")
-_STATE = ("urgency", "due_at", "needs_review", "state", "changed_at")
-
-
-def _summary(row: dict[str, Any], categories: list[str]) -> dict[str, Any]:
-    return {
-        **{name: row[name] for name in _SHOWN},
-        "categories": categories,
-        **{name: row[name] for name in _STATE},
-    }
-
-
-def _all(connection: Connection, wanted: Select[Any], own: Table, key: int) -> list[dict[str, Any]]:
-    rows = connection.execute(wanted.where(own.c.item_key == key).order_by(own.c.key)).mappings()
-    return [dict(row) for row in rows]
-
-
-def _sent(connection: Connection, key: int) -> list[dict[str, Any]]:
-    own = outbox.c
-    rows = connection.execute(
-        select(own.key, own.delivery_id, own.kind, own.team, own.channel, own.state, own.attempts, own.last_error)
-        .where(own.item_key == key)
-        .order_by(own.key)
-    ).mappings()
-    found = {row["key"]: {**{name: row[name] for name in row if name != "key"}, "tries": []} for row in rows}
-    tries = select(deliveries).where(deliveries.c.outbox_key.in_(list(found))).order_by(deliveries.c.key)
-    for row in connection.execute(tries).mappings():
-        shown = ("at", "attempt", "outcome", "status", "milliseconds", "error")
-        found[row["outbox_key"]]["tries"].append({name: row[name] for name in shown})
-    return list(found.values())
 
 
 def _cursor_of(key: int) -> str:

@@ -1,18 +1,12 @@
 """The tables of the store: items and what happened to each, the same on SQLite and PostgreSQL."""
 
-from datetime import UTC, datetime
-from typing import Any
-
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     Column,
-    DateTime,
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     String,
     Table,
     Text,
@@ -20,66 +14,30 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator, TypeEngine
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-# SQLite counts only an INTEGER primary key up by itself
-Key = BigInteger().with_variant(Integer, "sqlite")
-Json = JSON().with_variant(postgresql.JSONB, "postgresql")
-
-
-class Moment(TypeDecorator[datetime]):
-    """A point in time with its zone; kept in UTC. A naive one is refused."""
-
-    impl = DateTime
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """A real point in time where the database has one."""
-        return dialect.type_descriptor(DateTime(timezone=dialect.name == "postgresql"))
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To UTC; SQLite writes it without a zone."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"expected a time with a zone, got {value}")
-        value = value.astimezone(UTC)
-        return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """In UTC, whatever zone the session of the database has."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-def _key() -> "Column[int]":
-    return Column("key", Key, primary_key=True, autoincrement=True)
-
-
-def _item(*, nullable: bool = False) -> "Column[int]":
-    return Column("item_key", Key, ForeignKey("items.key"), nullable=nullable)
-
+from serving.store.columns import Json, Key, Moment, item_column, key_column, metadata
 
 #: States in which somebody still has to do something.
 OPEN = ("routed", "acknowledged", "in_progress")
 
+#: Items that are about the same, to be settled together.
+groups = Table(
+    "groups",
+    metadata,
+    key_column(),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("title", String(200), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("actor", String(200), nullable=False),
+)
+
 #: One row an item: what came in, and where it stands now. ``id`` is what callers see, ``key`` counts up in the order
 #: of arrival. ``digest`` is of the content, to tell a repeated item from a changed one. ``record`` holds the item.
+#: ``watch_at`` is when somebody has to be reminded of it unless it is settled before; None where that is over.
 items = Table(
     "items",
     metadata,
-    _key(),
+    key_column(),
     Column("id", String(32), nullable=False, unique=True),
     Column("received_at", Moment, nullable=False),
     Column("source", String(200), nullable=False, server_default=""),
@@ -95,9 +53,14 @@ items = Table(
     Column("rule", String(80), nullable=False),
     Column("urgency", String(10), nullable=False),
     Column("due_at", Moment),
+    Column("deliver", String(10), nullable=False),
     Column("needs_review", Boolean, nullable=False),
     Column("state", String(20), nullable=False),
     Column("changed_at", Moment, nullable=False),
+    Column("watch_at", Moment),
+    Column("reminded_at", Moment),
+    Column("escalated_at", Moment),
+    Column("group_key", Key, ForeignKey("groups.key")),
     UniqueConstraint("source", "external_id"),
     Index("ix_items_received_at", "received_at"),
     Index("ix_items_team", "team", "key"),
@@ -113,6 +76,19 @@ items = Table(
         "due_at",
         sqlite_where=text("state IN ('routed', 'acknowledged', 'in_progress')"),
         postgresql_where=text("state IN ('routed', 'acknowledged', 'in_progress')"),
+    ),
+    Index(
+        "ix_items_watch_at",
+        "watch_at",
+        sqlite_where=text("watch_at IS NOT NULL"),
+        postgresql_where=text("watch_at IS NOT NULL"),
+    ),
+    Index(
+        "ix_items_group_key",
+        "group_key",
+        "key",
+        sqlite_where=text("group_key IS NOT NULL"),
+        postgresql_where=text("group_key IS NOT NULL"),
     ),
 )
 
@@ -138,8 +114,8 @@ item_tokens = Table(
 predictions = Table(
     "predictions",
     metadata,
-    _key(),
-    _item(),
+    key_column(),
+    item_column(),
     Column("at", Moment, nullable=False),
     Column("model_name", String(200), nullable=False),
     Column("model_version", String(64), nullable=False),
@@ -148,12 +124,12 @@ predictions = Table(
     Index("ix_predictions_item_key", "item_key"),
 )
 
-#: ``cause`` is what made it: intake, or a person who said that the item is another team's.
+#: ``cause`` is what made it: ``intake``, or ``not_ours``, a person who said that the item is another team's.
 decisions = Table(
     "decisions",
     metadata,
-    _key(),
-    _item(),
+    key_column(),
+    item_column(),
     Column("prediction_key", Key, ForeignKey("predictions.key"), nullable=False),
     Column("at", Moment, nullable=False),
     Column("cause", String(20), nullable=False),
@@ -166,8 +142,8 @@ decisions = Table(
 events = Table(
     "events",
     metadata,
-    _key(),
-    _item(),
+    key_column(),
+    item_column(),
     Column("at", Moment, nullable=False),
     Column("kind", String(30), nullable=False),
     Column("actor", String(200), nullable=False),
@@ -179,8 +155,8 @@ events = Table(
 corrections = Table(
     "corrections",
     metadata,
-    _key(),
-    _item(),
+    key_column(),
+    item_column(),
     Column("at", Moment, nullable=False),
     Column("task", String(120), nullable=False),
     Column("labels", Json, nullable=False),
@@ -198,9 +174,9 @@ corrections = Table(
 outbox = Table(
     "outbox",
     metadata,
-    _key(),
+    key_column(),
     Column("delivery_id", String(40), nullable=False, unique=True),
-    _item(nullable=True),
+    item_column(nullable=True),
     Column("digest_key", Key, ForeignKey("digests.key")),
     Column("kind", String(20), nullable=False),
     Column("team", String(80), nullable=False),
@@ -230,7 +206,7 @@ outbox = Table(
 deliveries = Table(
     "deliveries",
     metadata,
-    _key(),
+    key_column(),
     Column("outbox_key", Key, ForeignKey("outbox.key"), nullable=False),
     Column("at", Moment, nullable=False),
     Column("attempt", Integer, nullable=False),
@@ -241,25 +217,37 @@ deliveries = Table(
     Index("ix_deliveries_outbox_key", "outbox_key"),
 )
 
-#: What a team gets together: the items of a period, closed once and then sent.
+#: What a team gets together: the items of a period, closed once and then sent. ``body`` is what it tells.
 digests = Table(
     "digests",
     metadata,
-    _key(),
+    key_column(),
     Column("team", String(80), nullable=False),
     Column("opens_at", Moment, nullable=False),
     Column("closes_at", Moment, nullable=False),
-    Column("closed_at", Moment),
-    Column("body", Json),
-    UniqueConstraint("team", "opens_at"),
-    Index("ix_digests_closes_at", "closes_at"),
+    Column("closed_at", Moment, nullable=False),
+    Column("body", Json, nullable=False),
+    UniqueConstraint("team", "closes_at"),
 )
 
+#: What is to stand in a digest. It waits without one, and is moved into the next that is closed: an item whose
+#: transaction ends after a digest was closed waits for the one after it, and none is lost between them.
 digest_items = Table(
     "digest_items",
     metadata,
-    Column("digest_key", Key, ForeignKey("digests.key"), primary_key=True),
     Column("item_key", Key, ForeignKey("items.key"), primary_key=True),
+    Column("team", String(80), primary_key=True),
+    Column("kind", String(20), primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("digest_key", Key, ForeignKey("digests.key")),
+    Index("ix_digest_items_digest_key", "digest_key"),
+    Index(
+        "ix_digest_items_waiting",
+        "team",
+        "at",
+        sqlite_where=text("digest_key IS NULL"),
+        postgresql_where=text("digest_key IS NULL"),
+    ),
 )
 
 #: What is known of each channel: switched off by its receiver, or resting after failures.

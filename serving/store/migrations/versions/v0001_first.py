@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from serving.store.tables import Json, Key, Moment
+from serving.store.columns import Json, Key, Moment
 
 revision = "0001"
 down_revision = None
@@ -27,12 +27,21 @@ def upgrade() -> None:
         sa.Column("team", sa.String(length=80), nullable=False),
         sa.Column("opens_at", Moment(), nullable=False),
         sa.Column("closes_at", Moment(), nullable=False),
-        sa.Column("closed_at", Moment(), nullable=True),
-        sa.Column("body", Json, nullable=True),
+        sa.Column("closed_at", Moment(), nullable=False),
+        sa.Column("body", Json, nullable=False),
         sa.PrimaryKeyConstraint("key", name="pk_digests"),
-        sa.UniqueConstraint("team", "opens_at", name="uq_digests_team_opens_at"),
+        sa.UniqueConstraint("team", "closes_at", name="uq_digests_team_closes_at"),
     )
-    op.create_index("ix_digests_closes_at", "digests", ["closes_at"], unique=False)
+    op.create_table(
+        "groups",
+        sa.Column("key", Key, autoincrement=True, nullable=False),
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("title", sa.String(length=200), nullable=False),
+        sa.Column("created_at", Moment(), nullable=False),
+        sa.Column("actor", sa.String(length=200), nullable=False),
+        sa.PrimaryKeyConstraint("key", name="pk_groups"),
+        sa.UniqueConstraint("id", name="uq_groups_id"),
+    )
     op.create_table(
         "items",
         sa.Column("key", Key, autoincrement=True, nullable=False),
@@ -51,9 +60,15 @@ def upgrade() -> None:
         sa.Column("rule", sa.String(length=80), nullable=False),
         sa.Column("urgency", sa.String(length=10), nullable=False),
         sa.Column("due_at", Moment(), nullable=True),
+        sa.Column("deliver", sa.String(length=10), nullable=False),
         sa.Column("needs_review", sa.Boolean(), nullable=False),
         sa.Column("state", sa.String(length=20), nullable=False),
         sa.Column("changed_at", Moment(), nullable=False),
+        sa.Column("watch_at", Moment(), nullable=True),
+        sa.Column("reminded_at", Moment(), nullable=True),
+        sa.Column("escalated_at", Moment(), nullable=True),
+        sa.Column("group_key", Key, nullable=True),
+        sa.ForeignKeyConstraint(["group_key"], ["groups.key"], name="fk_items_group_key_groups"),
         sa.PrimaryKeyConstraint("key", name="pk_items"),
         sa.UniqueConstraint("id", name="uq_items_id"),
         sa.UniqueConstraint("source", "external_id", name="uq_items_source_external_id"),
@@ -67,6 +82,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("state IN ('routed', 'acknowledged', 'in_progress')"),
         postgresql_where=sa.text("state IN ('routed', 'acknowledged', 'in_progress')"),
     )
+    op.create_index(
+        "ix_items_group_key",
+        "items",
+        ["group_key", "key"],
+        unique=False,
+        sqlite_where=sa.text("group_key IS NOT NULL"),
+        postgresql_where=sa.text("group_key IS NOT NULL"),
+    )
     op.create_index("ix_items_language", "items", ["language", "key"], unique=False)
     op.create_index("ix_items_received_at", "items", ["received_at"], unique=False)
     op.create_index("ix_items_rule", "items", ["rule", "key"], unique=False)
@@ -75,6 +98,14 @@ def upgrade() -> None:
     op.create_index("ix_items_team", "items", ["team", "key"], unique=False)
     op.create_index("ix_items_team_state", "items", ["team", "state", "key"], unique=False)
     op.create_index("ix_items_urgency", "items", ["urgency", "key"], unique=False)
+    op.create_index(
+        "ix_items_watch_at",
+        "items",
+        ["watch_at"],
+        unique=False,
+        sqlite_where=sa.text("watch_at IS NOT NULL"),
+        postgresql_where=sa.text("watch_at IS NOT NULL"),
+    )
     op.create_table(
         "corrections",
         sa.Column("key", Key, autoincrement=True, nullable=False),
@@ -93,11 +124,23 @@ def upgrade() -> None:
     op.create_index("ix_corrections_item_key", "corrections", ["item_key"], unique=False)
     op.create_table(
         "digest_items",
-        sa.Column("digest_key", Key, nullable=False),
         sa.Column("item_key", Key, nullable=False),
+        sa.Column("team", sa.String(length=80), nullable=False),
+        sa.Column("kind", sa.String(length=20), nullable=False),
+        sa.Column("at", Moment(), nullable=False),
+        sa.Column("digest_key", Key, nullable=True),
         sa.ForeignKeyConstraint(["digest_key"], ["digests.key"], name="fk_digest_items_digest_key_digests"),
         sa.ForeignKeyConstraint(["item_key"], ["items.key"], name="fk_digest_items_item_key_items"),
-        sa.PrimaryKeyConstraint("digest_key", "item_key", name="pk_digest_items"),
+        sa.PrimaryKeyConstraint("item_key", "team", "kind", name="pk_digest_items"),
+    )
+    op.create_index("ix_digest_items_digest_key", "digest_items", ["digest_key"], unique=False)
+    op.create_index(
+        "ix_digest_items_waiting",
+        "digest_items",
+        ["team", "at"],
+        unique=False,
+        sqlite_where=sa.text("digest_key IS NULL"),
+        postgresql_where=sa.text("digest_key IS NULL"),
     )
     op.create_table(
         "events",
