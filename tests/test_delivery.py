@@ -12,6 +12,7 @@ import urllib.request
 from collections import Counter
 from datetime import UTC, datetime
 
+from message_support import rules_with
 from sqlalchemy import update
 from store_support import NOON, rows, waiting
 from support import ROOT, free_port
@@ -102,7 +103,7 @@ def test_a_file_that_cannot_be_written_is_tried_again(tmp_path):
 
 
 def test_channels_of_a_rules_file_and_the_default_one_have_senders():
-    found = senders({"inbox": Channel(kind="file", to="x.jsonl"), "mail": Channel(kind="email", to="a@example.com")})
+    found = senders(rules_with({"inbox": Channel(kind="file", to="x.jsonl"), "mail": Channel(kind="email")}), {})
     assert set(found) == {DEFAULT_CHANNEL, "inbox"}
 
 
