@@ -6,7 +6,11 @@ from serving.delivery.plain import isolated
 
 # it is drawn as nothing, and ends what a service would read as one
 _BREAK = "\u200b"
-_WORD = re.compile(r"(?<=[@<])(?=\S)|(?<=\])(?=[(\[:])|(?<=:)(?=//)|(?<=`)(?=`)|(?<=\bwww)(?=\.)", re.IGNORECASE)
+_WORD = re.compile(
+    r"(?<=[@<])(?=\S)|(?<=\])(?=[(\[:])|(?<=:)(?=//)|(?<=`)(?=`)"
+    # services make links even of bare names like example.com
+    r"|(?<=\w\.)(?=[^\W\d_])"
+)
 _MARKUP = re.compile(r"[\\`*_~|\[\]()<>#!]")
 
 
