@@ -27,7 +27,7 @@ SERVICE = "serving.service:FeedbackService"
 #: The service is on this machine: a proxy in the environment has no part in it.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _ROOT = Path(__file__).parent.parent
-_FOR_DELIVERY = ("FEEDBACK_CHANNEL_", "FEEDBACK_ALLOWED_TARGETS")
+_FOR_DELIVERY = ("FEEDBACK_CHANNEL_", "FEEDBACK_ALLOWED_TARGETS", "FEEDBACK_SMTP", "FEEDBACK_MAIL")
 _READY_WITHIN = 120.0
 _STOP_WITHIN = 15.0
 

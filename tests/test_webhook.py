@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from message_support import rules_with
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from store_support import NOON
 from support import free_port
@@ -243,7 +244,7 @@ def test_networks_that_are_none_are_refused():
 def test_a_channel_that_is_not_set_up_waits_and_is_named(caplog):
     channels = {"to-crm": Channel(kind="webhook", to="https://crm.example.com/in"), "bare": Channel(kind="webhook")}
     with caplog.at_level(logging.ERROR):
-        found = senders(channels, {"FEEDBACK_CHANNEL_TO_CRM_SECRET": NEW})
+        found = senders(rules_with(channels), {"FEEDBACK_CHANNEL_TO_CRM_SECRET": NEW})
     assert set(found) == {"default", "to-crm"}
     assert "channel bare waits: expected its address in FEEDBACK_CHANNEL_BARE_URL" in caplog.text
     assert NEW not in caplog.text

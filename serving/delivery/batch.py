@@ -4,8 +4,9 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from itertools import islice
 from pathlib import Path
 
 from serving.delivery.channels import Outcome, Sender
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds after which the rest of a batch is given back: with the time of an attempt that is well within the lease.
 PATIENCE = LEASE.total_seconds() / 2
+#: So many rows are written down together; a worker that is killed has sent few more than these that nobody knows of.
+PART = 16
 
 
 class Batch:
@@ -40,15 +43,11 @@ class Batch:
         self._lock = threading.Lock()
         self._failures = 0
 
-    def send(self, pool: Executor) -> tuple[list[Settled], list[Leased]]:
-        """How each row went that was tried, and those that were not."""
-        settled, untried = [], []
-        for row, tried in zip(self._rows, pool.map(self._attempt, self._rows), strict=True):
-            if tried is None:
-                untried.append(row)
-            else:
-                settled.append(tried)
-        return settled, untried
+    def send(self, pool: Executor) -> Iterator[tuple[list[Settled], list[Leased]]]:
+        """How each row went that was tried, and those that were not; in parts, while others are still under way."""
+        tried = zip(self._rows, pool.map(self._attempt, self._rows), strict=True)
+        while part := list(islice(tried, PART)):
+            yield [one for _, one in part if one is not None], [row for row, one in part if one is None]
 
     def _attempt(self, row: Leased) -> Settled | None:
         start = time.monotonic()

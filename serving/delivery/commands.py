@@ -41,7 +41,7 @@ def deliver_run(
     settings = load_settings(rules=rules, store=store)
     engine = open_store(settings.address)
     live = LiveRules(settings.rules or DEFAULT_RULES, load_rules, lambda taken: None)
-    known = Remembered(lambda: live.current, lambda rules: senders(rules.file.channels))
+    known = Remembered(lambda: live.current, lambda rules: senders(rules.file))
     worker = Worker(engine, known, letters(engine, links_of(settings)), rounds(engine, lambda: live.current))
     if once:
         start = time.monotonic()

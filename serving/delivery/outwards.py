@@ -8,10 +8,11 @@ import http.client
 import ipaddress
 import socket
 import ssl
-import threading
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
+
+from serving.delivery.deadline import Deadline
 
 #: Seconds that a whole request may take, and bytes of an answer that are read.
 DEADLINE = 15.0
@@ -52,34 +53,36 @@ def post(
     if parts.scheme not in ("https", "http") or not parts.hostname:
         raise RefusedTargetError("expected an address like https://host/path")
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    address = _resolved(parts.hostname, port, allowed, secure=parts.scheme == "https")
-    connection = _Pinned(parts.hostname, port, address, parts.scheme == "https", deadline)
-    over = threading.Timer(deadline, connection.cut)
-    over.daemon = True
-    over.start()
-    try:
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request("POST", path, body, dict(headers))
-        response = connection.getresponse()
-        found = Answer(
-            response.status, {name.lower(): value for name, value in response.getheaders()}, response.read(MOST)
-        )
-    except (OSError, http.client.HTTPException, AttributeError, ValueError) as error:
-        if connection.was_cut:
-            raise TimeoutError(f"no whole answer within {deadline:g} s") from None
-        if isinstance(error, AttributeError | ValueError):
-            raise http.client.HTTPException(f"a broken answer: {type(error).__name__}") from None
-        raise
-    finally:
-        over.cancel()
-        connection.close()
-    if connection.was_cut:
-        raise TimeoutError(f"no whole answer within {deadline:g} s")
+    address = resolved(parts.hostname, port, allowed, secure=parts.scheme == "https")
+    with Deadline(deadline) as limit:
+        connection = _Pinned(parts.hostname, port, address, parts.scheme == "https", limit)
+        try:
+            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            connection.request("POST", path, body, dict(headers))
+            response = connection.getresponse()
+            found = Answer(
+                response.status, {name.lower(): value for name, value in response.getheaders()}, response.read(MOST)
+            )
+        except (OSError, http.client.HTTPException, AttributeError, ValueError) as error:
+            if limit.over:
+                raise TimeoutError(str(limit)) from None
+            if isinstance(error, AttributeError | ValueError):
+                raise http.client.HTTPException(f"a broken answer: {type(error).__name__}") from None
+            raise
+        finally:
+            connection.close()
+    if limit.over:
+        raise TimeoutError(str(limit))
     return found
 
 
-def _resolved(host: str, port: int, allowed: Sequence[Network], *, secure: bool) -> str:
-    """One address of a host that may be called, which is then the one that is called."""
+def resolved(host: str, port: int, allowed: Sequence[Network], *, secure: bool) -> str:
+    """One address of a host that may be called, which is then the one to call.
+
+    Raises:
+        RefusedTargetError: none of its addresses may be called.
+        OSError: the host is not known.
+    """
     found = [str(one[4][0]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     for address in found:
         number = _plain(ipaddress.ip_address(address.partition("%")[0]))
@@ -111,22 +114,13 @@ def _plain(number: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.I
 class _Pinned(http.client.HTTPConnection):
     """A connection to an address that was resolved before; TLS is checked against the name."""
 
-    def __init__(self, host: str, port: int, address: str, secure: bool, timeout: float) -> None:
-        super().__init__(host, port, timeout=timeout)
-        self._address, self._secure = address, secure
-        self.was_cut = False
+    def __init__(self, host: str, port: int, address: str, secure: bool, deadline: Deadline) -> None:
+        super().__init__(host, port, timeout=deadline.seconds)
+        self._address, self._secure, self._deadline = address, secure, deadline
 
     def connect(self) -> None:
-        self.sock = socket.create_connection((self._address, self.port), self.timeout)
+        self.sock = socket.create_connection((self._address, self.port), self._deadline.left())
+        self._deadline.watch(self.sock)
         if self._secure:
             self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)
-
-    def cut(self) -> None:
-        """End whatever is going on: a receiver that sends a byte a second never runs into a timeout."""
-        self.was_cut = True
-        sock = self.sock
-        if sock is not None:
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                return
+            self._deadline.watch(self.sock)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from models.errors import ConfigError
 from serving.delivery.channels import FileSender, Sender
+from serving.delivery.environment import secret, variable
 from serving.delivery.outwards import Network
 from serving.delivery.webhook import WebhookSender, read_secrets
-from serving.routing.rules import DEFAULT_CHANNEL, Channel
+from serving.routing.rules import DEFAULT_CHANNEL, Channel, RulesFile
 
 log = logging.getLogger(__name__)
 
@@ -18,29 +19,24 @@ log = logging.getLogger(__name__)
 DEFAULT_FOLDER = Path("artifacts/outbox")
 #: Networks that may be reached although they are not public, e.g. 10.1.0.0/16,127.0.0.1.
 ALLOWED = "FEEDBACK_ALLOWED_TARGETS"
+#: The mail server, smtp://user:password@host:587 or smtps://host:465, and who its messages come from.
+SMTP_URL, MAIL_FROM = "FEEDBACK_SMTP_URL", "FEEDBACK_MAIL_FROM"
 
 
-def senders(channels: Mapping[str, Channel], environment: Mapping[str, str] = os.environ) -> dict[str, Sender]:
-    """A sender for each channel that this program can send over, and for the default one.
+def senders(rules: RulesFile, environment: Mapping[str, str] = os.environ) -> dict[str, Sender]:
+    """A sender for each channel of the rules, and for the default one.
 
-    A webhook's address is `to`, or FEEDBACK_CHANNEL_NAME_URL; its keys are FEEDBACK_CHANNEL_NAME_SECRET. A channel that
-    is not set up is named in the log; its messages wait in the outbox.
+    What is secret stands in the environment, or in files that variables with `_FILE` behind their name tell: of a
+    channel FEEDBACK_CHANNEL_NAME_URL and FEEDBACK_CHANNEL_NAME_SECRET, of the mail server FEEDBACK_SMTP_URL. A channel
+    that is not set up is named in the log; its messages wait in the outbox.
     """
     found: dict[str, Sender] = {DEFAULT_CHANNEL: FileSender(str(DEFAULT_FOLDER / "{team}.jsonl"))}
-    for name, channel in channels.items():
+    for name, channel in rules.channels.items():
         try:
-            sender = _sender(name, channel, environment)
+            found[name] = _sender(name, channel, rules, environment)
         except ConfigError as error:
             log.error("channel %s waits: %s", name, error)
-            continue
-        if sender is not None:
-            found[name] = sender
     return found
-
-
-def variable(name: str, what: str) -> str:
-    """The environment variable that holds something of a channel."""
-    return f"FEEDBACK_CHANNEL_{name.upper().replace('-', '_')}_{what}"
 
 
 def allowed_networks(text: str) -> list[Network]:
@@ -54,13 +50,36 @@ def allowed_networks(text: str) -> list[Network]:
     return found
 
 
-def _sender(name: str, channel: Channel, environment: Mapping[str, str]) -> Sender | None:
+def _sender(name: str, channel: Channel, rules: RulesFile, environment: Mapping[str, str]) -> Sender:
     if channel.kind == "file":
         return FileSender(channel.to or str(DEFAULT_FOLDER / f"{name}.jsonl"))
+    if channel.kind == "email":
+        return _mail(channel, rules, environment)
+    allowed = allowed_networks(environment.get(ALLOWED, ""))
+    address = variable(name, "URL")
     if channel.kind == "webhook":
-        url = environment.get(variable(name, "URL")) or channel.to
+        url = secret(environment, address) or channel.to
         if not url:
-            raise ConfigError(f"expected its address in {variable(name, 'URL')} or in `to`, got none")
-        secrets = read_secrets(environment.get(variable(name, "SECRET"), ""))
-        return WebhookSender(url, secrets, allowed_networks(environment.get(ALLOWED, "")))
-    return None
+            raise ConfigError(f"expected its address in {address} or in `to`, got none")
+        return WebhookSender(url, read_secrets(secret(environment, variable(name, "SECRET"))), allowed)
+    # `to` is seen by all who see the rules, and these addresses hold keys
+    url = secret(environment, address)
+    if channel.to or not url:
+        raise ConfigError(f"expected its address in {address} or {address}_FILE, and no `to`")
+    from serving.delivery.chat import AppriseSender  # takes a moment to import, and few need it
+
+    return AppriseSender(url, allowed)
+
+
+def _mail(channel: Channel, rules: RulesFile, environment: Mapping[str, str]) -> Sender:
+    from serving.delivery.mail import MailSender
+    from serving.delivery.smtp import read_server
+
+    url, sender = secret(environment, SMTP_URL), environment.get(MAIL_FROM, "")
+    if not url or not sender:
+        raise ConfigError(f"expected the mail server in {SMTP_URL} and a sender in {MAIL_FROM}")
+    try:
+        server = read_server(url)
+    except ConfigError as error:
+        raise ConfigError(f"{SMTP_URL}: {error}") from None
+    return MailSender(server, sender, channel.to, {team: one.contact for team, one in rules.teams.items()})

@@ -131,14 +131,15 @@ class Worker:
         reach("worker-after-claim")
         start = time.monotonic()
         batch = Batch(rows, self._senders().get(channel), self._letters(rows), self._stop.is_set)
-        settled, untried = batch.send(pool)
-        reach("worker-after-send")
-        now = datetime.now(UTC)
-        held = settle(self._engine, channel, settled, now)
-        release(self._engine, untried, now)
-        reach("worker-after-settle")
-        if held < len(settled):
-            late = len(settled) - held
+        delivered = late = 0
+        for settled, untried in batch.send(pool):
+            reach("worker-after-send")
+            now = datetime.now(UTC)
+            late += len(settled) - settle(self._engine, channel, settled, now)
+            release(self._engine, untried, now)
+            reach("worker-after-settle")
+            delivered += sum(one.outcome.delivered for one in settled)
+        if late:
             log.warning("%d deliveries over %s took longer than %s; others have them now", late, channel, LEASE)
         size.took(time.monotonic() - start)
-        return sum(one.outcome.delivered for one in settled)
+        return delivered
