@@ -33,9 +33,13 @@ $(DEMO)/manifest.json: | .venv/installed
 	@$(BIN)/feedback train --data $(STARTER)/train.jsonl --dev $(STARTER)/dev.jsonl --labels models/labels.toml \
 		--config $(STARTER)/demo.toml --out $(DEMO) --overwrite $(TRAIN)
 
-demo: $(DEMO)/manifest.json  ## train on the starter data, measure, serve, ask; ONCE=1 stops then
+demo: $(DEMO)/manifest.json  ## train on the starter data, measure, store, show a digest, serve; ONCE=1 stops then
 	@$(BIN)/feedback evaluate --model $(DEMO) --data $(STARTER)/test.jsonl
-	$(BIN)/feedback serve --model $(DEMO) --port $(PORT) --samples $(STARTER)/samples.jsonl $(if $(ONCE),--once)
+	export FEEDBACK_MODEL=$(DEMO) FEEDBACK_STORE=sqlite:///artifacts/demo.db
+	rm -f artifacts/demo.db*
+	$(BIN)/feedback import $(STARTER)/test.jsonl
+	$(BIN)/feedback deliver digest
+	$(BIN)/feedback serve --port $(PORT) --samples $(STARTER)/samples.jsonl $(if $(ONCE),--once)
 
 # folder with the public sets, which are not shipped
 DATA ?= data

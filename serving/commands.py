@@ -47,21 +47,21 @@ def serve_command(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 3000,
     threads: Threads = None,
     samples: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Feedback to send once the service is ready, and show.")
+        Path | None, typer.Option(metavar="FILE", help="Feedback to send to it once it is ready, and show.")
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="Stop after the samples.")] = False,
     deliver: Annotated[
         bool, typer.Option("--deliver/--no-deliver", help="Send what is due, by a worker beside the service.")
     ] = True,
 ) -> None:
-    """Serve a model over HTTP: POST /classify answers with prediction and routing.
+    """Serve a model over HTTP: POST /classify answers, POST /feedback keeps and delivers too.
 
     Example: feedback serve --model artifacts/current
     """
     from contextlib import ExitStack
 
     from serving.links import links_of
-    from serving.server import ask, base_url, check_ended_well, delivering, read_samples, running, sample_rows
+    from serving.server import DECIDED, ask, base_url, check_ended_well, delivering, read_samples, running, sample_rows
 
     if once and samples is None:
         raise ConfigError("--once stops after the samples; give some with --samples FILE")
@@ -75,9 +75,10 @@ def serve_command(
         if deliver and not once:
             stack.enter_context(delivering(settings))
         if items:
-            results = ask(url, [item.model_dump(mode="json", include={"text", "nps", "channel"}) for item in items])
-            columns = ["text", "language", *schema, "team", "rule", "urgency"]
-            terminal.table(f"{url}/classify", columns, sample_rows(items, results), left=len(columns))
+            raw = [item.model_dump(mode="json", include={"text", "nps", "channel"}) for item in items]
+            results = ask(url, raw, path="/feedback")
+            columns = ["text", "language", *schema, *DECIDED]
+            terminal.table(f"POST {url}/feedback", columns, sample_rows(items, results), left=len(columns))
         if once:
             return
         terminal.say(f"serving on {url}; stop with Ctrl-C. Try:")

@@ -23,6 +23,8 @@ from models.rejects import Reject
 from serving.settings import Settings
 from serving.store.engine import absolute
 
+#: What is shown of a decision.
+DECIDED = ("team", "rule", "urgency", "deliver")
 SERVICE = "serving.service:FeedbackService"
 #: The service is on this machine: a proxy in the environment has no part in it.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -140,18 +142,18 @@ def base_url(host: str, port: int) -> str:
     return f"http://{f'[{name}]' if ':' in name and not name.startswith('[') else name}:{port}"
 
 
-def ask(url: str, items: Sequence[dict[str, Any]], timeout: float = 30.0) -> list[dict[str, Any]]:
+def ask(
+    url: str, items: Sequence[dict[str, Any]], timeout: float = 30.0, *, path: str = "/classify"
+) -> list[dict[str, Any]]:
     """The answers of the service at ``url`` to raw items; ServerError if it refuses them."""
     body = json.dumps({"items": list(items)}).encode()
-    request = urllib.request.Request(f"{url}/classify", body, {"Content-Type": "application/json"})
+    request = urllib.request.Request(f"{url}{path}", body, {"Content-Type": "application/json"})
     try:
         with _OPENER.open(request, timeout=timeout) as answer:
             results: list[dict[str, Any]] = json.load(answer)
             return results
     except urllib.error.HTTPError as error:
-        raise ServerError(
-            f"{url}/classify answered {error.code}: {error.read(1000).decode(errors='replace')}"
-        ) from None
+        raise ServerError(f"{url}{path} answered {error.code}: {error.read(1000).decode(errors='replace')}") from None
 
 
 def read_samples(source: Path) -> list[LabeledItem]:
@@ -165,17 +167,15 @@ def read_samples(source: Path) -> list[LabeledItem]:
 
 
 def sample_rows(items: Sequence[LabeledItem], results: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Table rows of text, language, answers, team, rule and urgency for items and their results."""
+    """Table rows of text, language, answers, team, rule, urgency and delivery for items and their results."""
     rows = []
     for item, result in zip(items, results, strict=True):
         if result["error"] is not None:
-            rows.append([item.text, "", result["error"], "", "", ""])
+            rows.append([item.text, "", result["error"], "", "", "", ""])
             continue
         prediction, decision = result["prediction"], result["decision"]
         answers = [_answer(task) for task in prediction["tasks"].values()]
-        rows.append(
-            [item.text, prediction["language"], *answers, decision["team"], decision["rule"], decision["urgency"]]
-        )
+        rows.append([item.text, prediction["language"], *answers, *(decision[name] for name in DECIDED)])
     return rows
 
 

@@ -1,10 +1,13 @@
 """The commands `feedback deliver …`: thin parsers around importable functions."""
 
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from models import terminal
+from models.errors import ConfigError, did_you_mean
 from serving.options import Json, Rules, Store
 from serving.settings import load_settings
 
@@ -63,7 +66,6 @@ def deliver_status(store: Store = None, as_json: Json = False) -> None:
     Example: feedback deliver status
     """
     import json
-    from datetime import UTC, datetime
 
     from serving.delivery.outbox import status
     from serving.store.schema import open_store
@@ -86,6 +88,61 @@ def deliver_status(store: Store = None, as_json: Json = False) -> None:
     terminal.table("outbox", ["channel", "", "waiting", "under way", "delivered", "given up", "oldest"], shown, left=2)
 
 
+@deliver.command("digest")
+def deliver_digest(
+    team: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whose; else that of the team for which most waits.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write it as it looks in e-mail, for one team.")
+    ] = None,
+    rules: Rules = None,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Show what would stand in the next digest if it were sent now; nothing is sent.
+
+    Example: feedback deliver digest --team support
+    """
+    import json
+
+    from models.files import atomic_write
+    from serving.delivery.digests import waiting_teams
+    from serving.delivery.letters import next_digest
+    from serving.delivery.render import render
+    from serving.links import links_of
+    from serving.routing.load import DEFAULT_RULES, load_rules
+    from serving.store.schema import open_store
+
+    settings = load_settings(rules=rules, store=store)
+    ready = load_rules(settings.rules or DEFAULT_RULES)
+    if team is not None and team not in ready.file.teams:
+        raise ConfigError(f"--team {team}: unknown team; {did_you_mean(team, ready.file.teams)}")
+    if html is not None and team is None:
+        raise ConfigError("--html writes the digest of one team; name it with --team")
+    engine, links, now = open_store(settings.address), links_of(settings), datetime.now(UTC)
+    waiting = waiting_teams(engine)
+    names = [team] if team is not None else list(waiting)
+    if as_json:
+        found = [next_digest(engine, ready, name, links, now).data for name in names]
+        typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        return
+    if not names:
+        terminal.say("nothing waits for a digest")
+        return
+    shown = render(next_digest(engine, ready, names[0], links, now))
+    if html is not None:
+        with atomic_write(html) as file:
+            file.write(shown.html)
+        terminal.say(f"written to {html}")
+        return
+    if team is None:
+        counts = [[name, f"{count:,}"] for name, count in waiting.items()]
+        terminal.table("digests", ["team", "items that wait for it"], counts, left=1)
+        terminal.say(f"that of {names[0]}, if it were sent now (others with --team NAME):\n")
+    typer.echo(shown.text, nl=False)
+
+
 @deliver.command("redrive")
 def deliver_redrive(
     channel: Annotated[str | None, typer.Option(metavar="NAME", help="Only of this channel.")] = None,
@@ -95,8 +152,6 @@ def deliver_redrive(
 
     Example: feedback deliver redrive --channel inbox-support
     """
-    from datetime import UTC, datetime
-
     from serving.delivery.outbox import redrive
     from serving.store.schema import open_store
 

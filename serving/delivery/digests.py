@@ -45,6 +45,14 @@ def close_due(engine: Engine, rules: Rules, now: datetime) -> int:
     return closed
 
 
+def waiting_teams(engine: Engine) -> dict[str, int]:
+    """For how many items each team waits, those that wait for most first; StoreError if the store is away."""
+    own = digest_items.c
+    wanted = select(own.team, func.count()).where(own.digest_key.is_(None)).group_by(own.team)
+    with reading(engine) as connection:
+        return dict(connection.execute(wanted.order_by(func.count().desc(), own.team)).all())
+
+
 def preview(engine: Engine, rules: Rules, team: str, now: datetime) -> dict[str, Any]:
     """What the next digest of a team would tell if it were closed now; nothing is closed."""
     period = _period(rules.file.teams.get(team, _FORGOTTEN), now)

@@ -1,13 +1,16 @@
 """From rows of the outbox to messages, with what the store knows now."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine
 
+from serving.delivery.digests import preview
 from serving.delivery.message import Message, data_of
 from serving.delivery.outbox import Leased
 from serving.links import Links
+from serving.routing.compiled import Rules
 from serving.store.record import digest_bodies, latest
 
 
@@ -30,6 +33,11 @@ def letters(engine: Engine, links: Links | None) -> Callable[[Sequence[Leased]],
         return found
 
     return make
+
+
+def next_digest(engine: Engine, rules: Rules, team: str, links: Links | None, now: datetime) -> Message:
+    """The digest that a team would get if it were closed now; StoreError if the store is away."""
+    return Message("preview", "digest", team, now, linked(preview(engine, rules, team, now), team, links))
 
 
 def linked(body: Mapping[str, Any], team: str, links: Links | None) -> dict[str, Any]:

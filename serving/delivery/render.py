@@ -26,7 +26,7 @@ _HEADLINES = {
 _LISTS = {
     "escalations": "Overdue at other teams",
     "reminders": "Overdue now",
-    "items": "Worth reading first",
+    "items": "Worth reading",
 }
 _SUBJECTS = {"item": "", "notice": "For your information: ", "reminder": "Overdue: ", "escalation": "Escalated: "}
 
