@@ -17,6 +17,7 @@ from models.records import FeedbackItem, LabeledItem
 from models.rejects import Reject
 from serving.intake import Predict, TakenItem, take
 from serving.routing.compiled import Rules
+from serving.similar import Similar
 
 _CHUNK = 64
 _LABELS = frozenset(LabeledItem.model_fields) - frozenset(FeedbackItem.model_fields)
@@ -51,6 +52,7 @@ def import_file(
     """
     counts: Counter[str] = Counter()
     origin = f"file-{_fingerprint(source)}"
+    similar = Similar(engine)
     rows = read_placed(str(source), columns or {})
     while chunk := list(islice(rows, _CHUNK)):
         taken: list[tuple[str, JsonValue]] = []
@@ -63,7 +65,7 @@ def import_file(
             if one.external_id is None:
                 raw |= {"external_id": one.id or place.rpartition(":")[2], "source": one.source or origin}
             taken.append((place, raw))
-        for place, result in _taken(engine, taken, predict, rules):
+        for place, result in _taken(engine, taken, predict, rules, similar):
             if result.status in ("stored", "duplicate"):
                 counts[result.status] += 1
             else:
@@ -77,10 +79,10 @@ def import_file(
 
 
 def _taken(
-    engine: Engine, rows: list[tuple[str, JsonValue]], predict: Predict, rules: Rules
+    engine: Engine, rows: list[tuple[str, JsonValue]], predict: Predict, rules: Rules, similar: Similar
 ) -> Iterator[tuple[str, TakenItem]]:
     if rows:
-        results = take(engine, [raw for _, raw in rows], predict, rules, datetime.now(UTC))
+        results = take(engine, [raw for _, raw in rows], predict, rules, similar, datetime.now(UTC))
         yield from zip((place for place, _ in rows), results, strict=True)
 
 

@@ -29,6 +29,7 @@ from serving.intake import Predict, TakenItem, take
 from serving.life import Act, Words, act, act_on_group
 from serving.links import Links
 from serving.routing.compiled import Rules
+from serving.similar import Similar
 from serving.store.engine import StoreError
 from serving.store.groups import MAX_ADDED, add_to_group, get_group, make_group
 from serving.store.queries import MAX_PAGE, Filter, find
@@ -46,6 +47,7 @@ class Backend(NamedTuple):
     engine: Engine
     predict: Predict
     rules: Callable[[], Rules]
+    similar: Similar
     schema: LabelSchema
     links: Links | None
     threads: ThreadPoolExecutor
@@ -216,7 +218,7 @@ def _no_group(identity: str) -> Response:
 
 
 def _take(backend: Backend, raw: Sequence[JsonValue]) -> list[TakenItem]:
-    return take(backend.engine, raw, backend.predict, backend.rules(), datetime.now(UTC))
+    return take(backend.engine, raw, backend.predict, backend.rules(), backend.similar, datetime.now(UTC))
 
 
 def _answer(status: int, content: object, headers: dict[str, str] | None = None) -> Response:

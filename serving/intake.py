@@ -1,7 +1,7 @@
 """From raw items to stored ones: check each, answer those that are known, predict and decide the others, store them."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, JsonValue
@@ -12,11 +12,8 @@ from serving.classify import checked, id_of
 from serving.routing.compiled import Rules
 from serving.routing.decide import decide
 from serving.routing.decision import Decision
+from serving.similar import Similar
 from serving.store.intake import Entry, Receipt, accept, find_known, name_of, receipt_of
-from serving.store.queries import count_similar
-
-#: For how long an item counts as one that came in lately.
-LATELY = timedelta(days=1)
 
 Predict = Callable[[Sequence[FeedbackItem]], Sequence[Prediction]]
 
@@ -38,7 +35,12 @@ class TakenItem(BaseModel):
 
 
 def take(
-    engine: Engine, raw_items: Sequence[JsonValue], predict: Predict, rules: Rules, received_at: datetime
+    engine: Engine,
+    raw_items: Sequence[JsonValue],
+    predict: Predict,
+    rules: Rules,
+    similar: Similar,
+    received_at: datetime,
 ) -> list[TakenItem]:
     """Take items in; one result each, in order. A bad item does not harm the others.
 
@@ -55,10 +57,11 @@ def take(
     known = find_known(engine, good)
     fresh = [item for item in good if name_of(item) not in known]
     predictions = predict(fresh) if fresh else []
-    counted = _Similar(engine, rules, received_at)
+    asked = "similar" in rules.indices
     entries = []
     for item, prediction in zip(fresh, predictions, strict=True):
-        decision = decide(item, prediction, rules, received_at, counted.of(item, prediction))
+        count = similar.count(item, prediction, received_at) if asked else None
+        decision = decide(item, prediction, rules, received_at, count)
         entries.append(Entry(item, prediction, decision, received_at))
     stored = iter(accept(engine, entries, rules.file.channels_by_team) if entries else [])
     results = []
@@ -70,24 +73,6 @@ def take(
         before = known.get(name) if name else None
         results.append(_result(one, next(stored) if before is None else receipt_of(one, before)))
     return results
-
-
-class _Similar:
-    """Counts items of the last day that are about the same, if the rules ask for it; once for all that are alike."""
-
-    def __init__(self, engine: Engine, rules: Rules, received_at: datetime) -> None:
-        self._engine = engine if "similar" in rules.indices else None
-        self._since = received_at - LATELY
-        self._known: dict[tuple[str, str | None, str | None], int] = {}
-
-    def of(self, item: FeedbackItem, prediction: Prediction) -> int | None:
-        answer, mood = prediction.tasks.get("category"), prediction.tasks.get("sentiment")
-        if self._engine is None or answer is None or not answer.labels:
-            return None
-        alike = (answer.labels[0], mood.labels[0] if mood and mood.labels else None, item.product)
-        if alike not in self._known:
-            self._known[alike] = count_similar(self._engine, *alike, self._since)
-        return self._known[alike]
 
 
 def _result(item: FeedbackItem, receipt: Receipt) -> TakenItem:

@@ -206,7 +206,7 @@ def rules_bench(
     from dataclasses import asdict
 
     try:
-        from serving.rules_bench import bench, bench_replay
+        from serving.bench.rules import bench, bench_replay
 
         found = bench(terminal.Terminal(), repeats)
         seconds, moved = bench_replay(terminal.Terminal(), items)

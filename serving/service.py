@@ -31,6 +31,7 @@ from serving.routing.compiled import Rules  # noqa: E402
 from serving.routing.load import DEFAULT_RULES, load_rules  # noqa: E402
 from serving.routing.watch import LiveRules  # noqa: E402
 from serving.settings import MAX_BODY, MAX_WAITING, TIMEOUT, Settings  # noqa: E402
+from serving.similar import Similar  # noqa: E402
 from serving.store.schema import open_store  # noqa: E402
 
 
@@ -65,6 +66,7 @@ class FeedbackService:
                 engine=self._engine,
                 predict=self._predict_elsewhere,
                 rules=lambda: self._rules.current,
+                similar=Similar(self._engine),
                 schema=self._classifier.schema,
                 links=links_of(settings),
                 threads=_store_threads(),

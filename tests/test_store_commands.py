@@ -19,6 +19,7 @@ from models.rejects import Reject
 from serving.bulk_import import import_file
 from serving.intake import take
 from serving.routing.load import DEFAULT_RULES, load_rules
+from serving.similar import Similar
 from serving.store.engine import open_engine, reading
 from serving.store.queries import Filter, every
 from serving.store.tables import items
@@ -166,13 +167,17 @@ then.team = "batch"
 def test_similar_items_of_the_last_day_are_counted(engine, model, tmp_path):
     (tmp_path / "routing.toml").write_text(SIMILAR)
     rules = load_rules(tmp_path / "routing.toml")
+    similar = Similar(engine)
 
     def send(number: int, product: str | None, at: datetime) -> str:
         raw = {"text": "The same text about the same thing", "external_id": str(number)}
-        (found,) = take(engine, [raw | ({"product": product} if product else {})], model.predict, rules, at)
+        (found,) = take(engine, [raw | ({"product": product} if product else {})], model.predict, rules, similar, at)
         return found.decision.team
 
     assert [send(number, "kettle", NOON) for number in range(4)] == ["first", "first", "first", "batch"]
     assert send(10, "lamp", NOON) == "first"
     assert send(11, None, NOON) == "batch"
     assert send(12, "kettle", NOON + timedelta(days=2)) == "first"
+    # another process has not taken anything in yet, and asks the store
+    similar = Similar(engine)
+    assert send(13, "kettle", NOON) == "batch"

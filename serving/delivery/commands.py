@@ -8,8 +8,11 @@ import typer
 
 from models import terminal
 from models.errors import ConfigError, did_you_mean
-from serving.options import Json, Rules, Store
+from serving.options import Json, Model, Rules, Store
 from serving.settings import load_settings
+
+#: Feedback that comes with the project.
+SAMPLES = Path(__file__).parent.parent.parent / "training/data/starter/train.jsonl"
 
 deliver = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -157,3 +160,46 @@ def deliver_redrive(
 
     count = redrive(open_store(load_settings(store=store).address), channel, datetime.now(UTC))
     terminal.say(f"{count:,} message(s) will be sent again")
+
+
+@deliver.command("bench")
+def deliver_bench(
+    model: Model = None,
+    store: Annotated[
+        str | None, typer.Option(metavar="URL", help="An empty store to write to; else a SQLite file that is removed.")
+    ] = None,
+    data: Annotated[Path, typer.Option(metavar="FILE", help="Feedback to send.")] = SAMPLES,
+    count: Annotated[int, typer.Option("--items", min=1000, help="Items in the store that is asked.")] = 1_000_000,
+    repeats: Annotated[int, typer.Option(min=1, help="How often each thing is measured.")] = 5,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the service meanwhile.")] = 3000,
+    as_json: Json = False,
+) -> None:
+    """Measure taking in, delivering and asking, beside what the model, the database and plain requests alone do.
+
+    Example: feedback deliver bench --model artifacts/current --items 100000
+    """
+    import json
+    import tempfile
+
+    from serving.bench.deliver import bench_delivery
+    from serving.bench.intake import bench_intake
+    from serving.bench.queries import bench_queries
+    from serving.server import read_samples
+
+    progress = terminal.Terminal()
+    with tempfile.TemporaryDirectory() as folder:
+        settings = load_settings(model=model, store=store or f"sqlite:///{folder}/bench.db", threads=1)
+        # first, since it makes the keys of its items itself
+        figures = bench_queries(settings.address, count, progress, repeats=repeats)
+        texts = [item.text for item in read_samples(data)]
+        figures = [
+            *bench_intake(settings, texts, port, progress, repeats=repeats),
+            *bench_delivery(settings.address, progress, repeats=repeats),
+            *figures,
+        ]
+    if as_json:
+        typer.echo(json.dumps([figure.as_dict() for figure in figures], indent=2))
+        return
+    columns = ["", "median", "lowest to highest", "wanted", ""]
+    kind = "PostgreSQL" if settings.address.startswith("postgresql") else "SQLite"
+    terminal.table(f"{kind}, {count:,} items stored", columns, [figure.as_row() for figure in figures], left=1)

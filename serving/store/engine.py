@@ -1,11 +1,14 @@
 """Connections to the database, opened the same way everywhere."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import JsonValue
+from pydantic_core import to_json
 from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
 from sqlalchemy.engine import URL
 
@@ -14,6 +17,8 @@ from models.errors import ConfigError, FeedbackError
 #: Seconds that a writer waits for another.
 BUSY = 10.0
 _POOL = 8
+#: Stands for NUL.
+_NUL = "\u2400"
 
 
 class StoreError(FeedbackError):
@@ -42,6 +47,7 @@ def open_engine(address: str) -> Engine:
             url.set(drivername="postgresql+psycopg"),
             pool_size=_POOL,
             pool_pre_ping=True,
+            json_serializer=as_json,
             hide_parameters=True,  # a message of an error may be logged, and what is stored may not
             connect_args={"connect_timeout": 5, "options": "-c statement_timeout=30000 -c lock_timeout=10000"},
         )
@@ -49,7 +55,11 @@ def open_engine(address: str) -> Engine:
         raise ConfigError(f"store: expected sqlite:///FILE or postgresql://USER@HOST/NAME, got {_shown(address)}")
     Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
-        url, pool_size=_POOL, hide_parameters=True, connect_args={"timeout": BUSY, "check_same_thread": False}
+        url,
+        pool_size=_POOL,
+        json_serializer=as_json,
+        hide_parameters=True,
+        connect_args={"timeout": BUSY, "check_same_thread": False},
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -95,6 +105,27 @@ def tidy(engine: Engine) -> None:
         with writing(engine) as connection:
             connection.exec_driver_sql("PRAGMA analysis_limit = 400")
             connection.exec_driver_sql("PRAGMA optimize")
+
+
+def as_json(value: object) -> str:
+    """JSON as it is stored, of models too; without NUL, which not every database can hold."""
+    written = to_json(value).decode()
+    return written if "\\u0000" not in written else json.dumps(_without_nul(json.loads(written)), ensure_ascii=False)
+
+
+def storable(text: str) -> str:
+    """A text as it is stored: without NUL."""
+    return text.replace("\x00", _NUL)
+
+
+def _without_nul(value: JsonValue) -> JsonValue:
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, list):
+        return [_without_nul(one) for one in value]
+    if isinstance(value, dict):
+        return {storable(name): _without_nul(one) for name, one in value.items()}
+    return value
 
 
 def unavailable(error: exc.DBAPIError) -> Exception:

@@ -9,8 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from models.errors import InputError
-from serving.store.engine import reading, writing
-from serving.store.intake import storable
+from serving.store.engine import reading, storable, writing
 from serving.store.life import add_event
 from serving.store.tables import groups, items
 

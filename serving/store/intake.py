@@ -7,21 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from pydantic import JsonValue
 from sqlalchemy import Connection, Engine, bindparam, insert, select, text, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from models.records import FeedbackItem, Prediction
 from serving.routing.decision import Decision
-from serving.store.engine import reading, writing
+from serving.store.engine import reading, storable, writing
 from serving.store.search import tokens
 from serving.store.sending import Channels, Parcel, send
 from serving.store.tables import decisions, events, item_categories, item_tokens, items, predictions
 
 Status = Literal["stored", "duplicate", "conflict"]
 
-#: Stands for NUL, which PostgreSQL cannot hold.
-_NUL = "\u2400"
 _FTS = text("INSERT INTO item_words (rowid, words) VALUES (:key, :words)").bindparams(bindparam("key"))
 
 
@@ -62,7 +59,14 @@ def name_of(item: FeedbackItem) -> Name | None:
 
 def digest_of(item: FeedbackItem) -> str:
     """SHA-256 of all that the sender said."""
-    content = item.model_dump(mode="json", exclude_unset=True)
+    return _digest(_content(item))
+
+
+def _content(item: FeedbackItem) -> dict[str, Any]:
+    return item.model_dump(mode="json", exclude_unset=True)
+
+
+def _digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -110,7 +114,7 @@ def accept(engine: Engine, entries: Sequence[Entry], channels: Channels) -> list
         known = _known(connection, lost) if lost else {}
     for place, found in keys.items():
         if found is not None and (name := name_of(fresh[place].item)):
-            known[name] = Known(found.id, digest_of(fresh[place].item), fresh[place].prediction, fresh[place].decision)
+            known[name] = Known(found.id, found.digest, fresh[place].prediction, fresh[place].decision)
     receipts = []
     for place, entry in enumerate(entries):
         found = keys.get(place)
@@ -125,17 +129,6 @@ def with_families(labels: Sequence[str]) -> list[str]:
     """The labels, and `family/*` of each family among them."""
     families = dict.fromkeys(f"{label.partition('/')[0]}/*" for label in labels if "/" in label)
     return [*labels, *families]
-
-
-def storable(value: JsonValue) -> JsonValue:
-    """JSON without NUL, which not every database can hold."""
-    if isinstance(value, str):
-        return value.replace("\x00", _NUL)
-    if isinstance(value, list):
-        return [storable(one) for one in value]
-    if isinstance(value, dict):
-        return {name.replace("\x00", _NUL): storable(one) for name, one in value.items()}
-    return value
 
 
 def _known(connection: Connection, names: Sequence[Name]) -> dict[Name, Known]:
@@ -158,10 +151,11 @@ def _known(connection: Connection, names: Sequence[Name]) -> dict[Name, Known]:
 
 
 class _Place(NamedTuple):
-    """Key and id of an item in the store."""
+    """Key, id and digest of an item in the store."""
 
     key: int
     id: str
+    digest: str
 
 
 def _insert_items(connection: Connection, entries: Sequence[Entry]) -> list[_Place | None]:
@@ -172,23 +166,23 @@ def _insert_items(connection: Connection, entries: Sequence[Entry]) -> list[_Pla
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(items).on_conflict_do_nothing(index_elements=["source", "external_id"])
     found = {identity: key for key, identity in connection.execute(statement.returning(items.c.key, items.c.id), rows)}
-    return [_Place(found[row["id"]], row["id"]) if row["id"] in found else None for row in rows]
+    return [_Place(found[row["id"]], row["id"], row["digest"]) if row["id"] in found else None for row in rows]
 
 
 def _item_row(entry: Entry) -> dict[str, Any]:
-    item, decision = entry.item, entry.decision
+    item, decision, content = entry.item, entry.decision, _content(entry.item)
     sentiment = entry.prediction.tasks.get("sentiment")
     return {
         "id": secrets.token_hex(12),
         "received_at": entry.received_at,
         "source": item.source or "",
         "external_id": item.external_id,
-        "digest": digest_of(item),
+        "digest": _digest(content),
         "text": storable(item.text),
         "language": entry.prediction.language,
-        "channel": storable(item.channel),
-        "product": storable(item.product),
-        "record": storable(item.model_dump(mode="json", exclude_unset=True)),
+        "channel": item.channel and storable(item.channel),
+        "product": item.product and storable(item.product),
+        "record": content,
         "sentiment": sentiment.labels[0] if sentiment and sentiment.labels else None,
         "team": decision.team,
         "rule": decision.rule,
@@ -215,7 +209,7 @@ def _insert_rest(connection: Connection, stored: Mapping[int, Entry], channels: 
                 "model_name": entry.prediction.model.name,
                 "model_version": entry.prediction.model.version,
                 "label_schema": entry.prediction.label_schema,
-                "body": entry.prediction.model_dump(mode="json"),
+                "body": entry.prediction,
             }
             for key, entry in stored.items()
         ],
@@ -229,7 +223,7 @@ def _insert_rest(connection: Connection, stored: Mapping[int, Entry], channels: 
                 "at": entry.received_at,
                 "cause": "intake",
                 "rules_version": entry.decision.rules_version,
-                "body": storable(entry.decision.model_dump(mode="json")),
+                "body": entry.decision,
             }
             for (key, entry), prediction in zip(stored.items(), predicted, strict=True)
         ],

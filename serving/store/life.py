@@ -9,8 +9,8 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from serving.routing.decision import Decision
-from serving.store.engine import writing
-from serving.store.intake import storable, with_families
+from serving.store.engine import storable, writing
+from serving.store.intake import with_families
 from serving.store.tables import OPEN, corrections, decisions, digest_items, events, item_categories, items, predictions
 
 #: Parameters of one statement; SQLite takes 32,766.
@@ -52,10 +52,7 @@ def add_event(
 ) -> None:
     """Write down that something happened to items."""
     if keys:
-        rows = [
-            {"item_key": key, "at": at, "kind": kind, "actor": storable(actor), "body": storable(dict(body))}
-            for key in keys
-        ]
+        rows = [{"item_key": key, "at": at, "kind": kind, "actor": storable(actor), "body": dict(body)} for key in keys]
         connection.execute(insert(events), rows)
 
 
@@ -85,7 +82,7 @@ def hand_over(connection: Connection, standing: Standing, decision: Decision, at
             at=at,
             cause="not_ours",
             rules_version=decision.rules_version,
-            body=storable(decision.model_dump(mode="json")),
+            body=decision,
         )
     )
     values = {

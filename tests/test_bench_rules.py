@@ -4,7 +4,7 @@ import random
 
 from models.labels import LabelSchema
 from models.progress import Silent
-from serving.rules_bench import _narrow_rule, _rule, _text_rule, bench, bench_replay
+from serving.bench.rules import _narrow_rule, _rule, _text_rule, bench, bench_replay
 
 
 def test_every_engine_sends_every_item_where_ours_does():
