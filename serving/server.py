@@ -102,6 +102,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "RULES": settings.rules and settings.rules.resolve(),
         "STORE": absolute(settings.address),
         "THREADS": settings.threads,
+        "LEASE": settings.lease,
     }
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FEEDBACK_")}
     environment |= {f"FEEDBACK_{name}": str(value) for name, value in wanted.items() if value is not None}

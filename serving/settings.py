@@ -1,4 +1,4 @@
-"""Settings of the service, from the environment: FEEDBACK_MODEL, FEEDBACK_RULES, FEEDBACK_STORE, FEEDBACK_THREADS."""
+"""Settings of the service, from the environment: FEEDBACK_MODEL, FEEDBACK_RULES and the like."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     # it may hold a password
     store: SecretStr = SecretStr(DEFAULT_STORE)
     threads: Annotated[int, Field(ge=1)] | None = None
+    # seconds after which another worker takes what this one took; shorter than an attempt means that much is sent twice
+    lease: Annotated[float, Field(ge=1)] = 60
 
     @property
     def address(self) -> str:

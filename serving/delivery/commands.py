@@ -28,6 +28,7 @@ def deliver_run(
     """
     import signal
     import time
+    from datetime import timedelta
 
     from serving.delivery.senders import senders
     from serving.delivery.worker import Remembered, Worker
@@ -39,7 +40,7 @@ def deliver_run(
     engine = open_store(settings.address)
     live = LiveRules(settings.rules or DEFAULT_RULES, load_rules, lambda taken: None)
     known = Remembered(lambda: live.current, lambda rules: senders(rules.file.channels))
-    worker = Worker(engine, known)
+    worker = Worker(engine, known, timedelta(seconds=settings.lease))
     if once:
         start = time.monotonic()
         count = worker.drain()

@@ -16,7 +16,7 @@ from serving.delivery.message import Kind
 from serving.store.engine import reading, writing
 from serving.store.tables import channel_states, deliveries, outbox
 
-#: How long a row is its taker's.
+#: How long a row is its taker's, if the taker does not say.
 LEASE = timedelta(seconds=60)
 #: A row that could not be sent for so long is dead: it stays, and is sent again when somebody says so.
 MAX_AGE = timedelta(hours=72)
@@ -55,8 +55,10 @@ class Settled(NamedTuple):
     milliseconds: int
 
 
-def claim(engine: Engine, channel: str, owner: str, now: datetime, limit: int) -> list[Leased]:
-    """Take rows of a channel that are due: new ones, and those of which the lease ran out.
+def claim(
+    engine: Engine, channel: str, owner: str, now: datetime, limit: int, lease: timedelta = LEASE
+) -> list[Leased]:
+    """Take rows of a channel that are due, for ``lease``: new ones, and those of which an earlier lease ran out.
 
     None while the channel rests or is switched off.
     """
@@ -78,8 +80,8 @@ def claim(engine: Engine, channel: str, owner: str, now: datetime, limit: int) -
             .values(
                 state="leased",
                 lease_owner=owner,
-                lease_until=now + LEASE,
-                next_at=now + LEASE,
+                lease_until=now + lease,
+                next_at=now + lease,
                 fence=outbox.c.fence + 1,
                 attempts=outbox.c.attempts + 1,
             )

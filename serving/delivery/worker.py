@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine
 
@@ -15,6 +15,7 @@ from models.errors import FeedbackError
 from serving.delivery.channels import Outcome, Sender
 from serving.delivery.message import Message, data_of
 from serving.delivery.outbox import LEASE, Leased, Settled, claim, settle
+from serving.failpoints import reach
 from serving.routing.compiled import Rules
 from serving.store.queries import latest
 
@@ -43,11 +44,11 @@ class Remembered:
 class Worker:
     """Delivers until it is told to stop; a thread a channel, so that one that hangs does not hold up the others.
 
-    Several workers may run at once, on several machines with PostgreSQL.
+    Several workers may run at once, on several machines with PostgreSQL. What it takes is its own for ``lease``.
     """
 
-    def __init__(self, engine: Engine, senders: Callable[[], Mapping[str, Sender]]) -> None:
-        self._engine, self._senders = engine, senders
+    def __init__(self, engine: Engine, senders: Callable[[], Mapping[str, Sender]], lease: timedelta = LEASE) -> None:
+        self._engine, self._senders, self._lease = engine, senders, lease
         self._name = f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}"
         self._stop = threading.Event()
         self._threads: dict[str, threading.Thread] = {}
@@ -75,7 +76,7 @@ class Worker:
         done = 0
         for channel in self._senders():
             with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix=channel) as pool:
-                while rows := claim(self._engine, channel, self._name, datetime.now(UTC), CONCURRENCY):
+                while rows := self._claim(channel):
                     done += self._deliver(channel, rows, pool)
         return done
 
@@ -83,7 +84,7 @@ class Worker:
         with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix=channel) as pool:
             while not self._stop.is_set():
                 try:
-                    rows = claim(self._engine, channel, self._name, datetime.now(UTC), CONCURRENCY)
+                    rows = self._claim(channel)
                     if rows:
                         self._deliver(channel, rows, pool)
                     else:
@@ -95,13 +96,22 @@ class Worker:
                     log.exception("delivery over %s failed", channel)
                     self._stop.wait(AWAY)
 
+    def _claim(self, channel: str) -> list[Leased]:
+        return claim(self._engine, channel, self._name, datetime.now(UTC), CONCURRENCY, self._lease)
+
     def _deliver(self, channel: str, rows: list[Leased], pool: ThreadPoolExecutor) -> int:
+        reach("worker-after-claim")
         sender = self._senders().get(channel)
         settled = list(pool.map(lambda row: self._attempt(row, sender), rows))
+        reach("worker-after-send")
         held = settle(self._engine, channel, settled, datetime.now(UTC))
+        reach("worker-after-settle")
         if held < len(settled):
             log.warning(
-                "%d deliveries over %s took longer than %s; others have them now", len(rows) - held, channel, LEASE
+                "%d deliveries over %s took longer than %s; others have them now",
+                len(rows) - held,
+                channel,
+                self._lease,
             )
         return sum(one.outcome.delivered for one in settled)
 

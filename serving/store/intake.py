@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, bindparam, insert, select, text, tupl
 from sqlalchemy.dialects import postgresql, sqlite
 
 from models.records import FeedbackItem, Prediction
+from serving.failpoints import reach
 from serving.routing.decision import Decision
 from serving.store.engine import reading, writing
 from serving.store.search import tokens
@@ -106,6 +107,8 @@ def accept(engine: Engine, entries: Sequence[Entry]) -> list[Receipt]:
         _insert_rest(connection, {found.key: fresh[place] for place, found in keys.items() if found is not None})
         lost = [name for place, found in keys.items() if found is None and (name := name_of(fresh[place].item))]
         known = _known(connection, lost) if lost else {}
+        reach("intake-before-commit")
+    reach("intake-before-answer")
     for place, found in keys.items():
         if found is not None and (name := name_of(fresh[place].item)):
             known[name] = Known(found.id, digest_of(fresh[place].item), fresh[place].prediction, fresh[place].decision)
