@@ -61,11 +61,13 @@ def serve_command(
     from contextlib import ExitStack
 
     from serving.server import ask, base_url, check_ended_well, delivering, read_samples, running, sample_rows
+    from serving.store.schema import open_store
 
     if once and samples is None:
         raise ConfigError("--once stops after the samples; give some with --samples FILE")
     settings = load_settings(model=model, rules=rules, store=store, threads=threads)
     schema = check_model_and_rules(settings.model, settings.rules)
+    open_store(settings.address).dispose()  # a service that cannot be had is said here, and not by its child for ever
     items = [] if samples is None else read_samples(samples)
     url = base_url(host, port)
     with ExitStack() as stack:

