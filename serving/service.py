@@ -23,6 +23,7 @@ from serving.api import ClassifyRequest, Explain, ItemResult, RawItems  # noqa: 
 from serving.classify import classify  # noqa: E402
 from serving.feedback_api import Backend, FeedbackRoutes  # noqa: E402
 from serving.gate import Gate  # noqa: E402
+from serving.parent import end_with_parent  # noqa: E402
 from serving.readiness import Readiness, ReadinessDetail  # noqa: E402
 from serving.routing.check import checked_rules  # noqa: E402
 from serving.routing.compiled import Rules  # noqa: E402
@@ -43,6 +44,7 @@ class FeedbackService:
     """Classifies customer feedback and says which team owns it."""
 
     def __init__(self) -> None:
+        end_with_parent("bentoml")
         settings = Settings()
         self._classifier = Classifier.load(settings.model)
         self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="classify")

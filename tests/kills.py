@@ -36,13 +36,14 @@ from serving.store.engine import reading, writing
 from serving.store.schema import open_store
 from serving.store.tables import channel_states, outbox
 
-#: Ways to kill the service without a fail point: all of it, or the process that works, which its parent starts again.
-WHOLE, INNER = "whole", "inner"
+#: Ways to kill without a fail point. Of the service also the process that works alone, which its parent starts again,
+#: or that parent alone, with which the other ends.
+WHOLE, INNER, OUTER = "whole", "inner", "outer"
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Kill(NamedTuple):
-    """Whom to kill, and how: :data:`WHOLE`, :data:`INNER` (the service only), or a fail point with its number."""
+    """Whom to kill, and how: :data:`WHOLE`, :data:`INNER`, :data:`OUTER`, or a fail point with its number."""
 
     target: str
     how: str
@@ -70,13 +71,15 @@ class Result(NamedTuple):
 
 
 def random_plan(kills: int, seed: int) -> list[Kill]:
-    """So many kills, a third of them at fail points."""
+    """So many kills, some of them at fail points."""
     chance, found = random.Random(seed), []
     for _ in range(kills):
         target = chance.choice(["service", "worker"])
         points = [point for point in POINTS if point.startswith("intake" if target == "service" else "worker")]
         point = f"{chance.choice(points)}:{chance.randint(1, 4)}"
-        found.append(Kill(target, chance.choice([point, WHOLE, INNER if target == "service" else WHOLE])))
+        found.append(
+            Kill(target, chance.choice([point, *((WHOLE, INNER, OUTER) if target == "service" else (WHOLE, WHOLE))]))
+        )
     return found
 
 
@@ -227,7 +230,7 @@ def _points(plan: Sequence[Kill], target: str) -> Iterator[str | None]:
     """With which fail point a process is to be started each time: that of its next kill, if it has one."""
     for kill in plan:
         if kill.target == target:
-            yield None if kill.how in (WHOLE, INNER) else kill.how
+            yield None if kill.how in (WHOLE, INNER, OUTER) else kill.how
     while True:
         yield None
 
@@ -239,7 +242,7 @@ def _kill(kill: Kill, process: Process, clients: Clients, chance: random.Random,
         while not process.is_ready():
             assert time.monotonic() < deadline, f"the service did not become ready: {process.said[-3000:]}"
             time.sleep(0.1)
-    if kill.how in (WHOLE, INNER):
+    if kill.how in (WHOLE, INNER, OUTER):
         time.sleep(chance.uniform(0.1, 3.0))
         found = process.identity if kill.how == INNER else None
         if found is not None:
@@ -247,6 +250,8 @@ def _kill(kill: Kill, process: Process, clients: Clients, chance: random.Random,
                 os.kill(found, signal.SIGKILL)
             if following is None:  # its parent starts it again
                 return f"{kill.target} {INNER}"
+        if kill.how == OUTER and isinstance(process, Service) and process.identity is not None:
+            process.kill_outer()
         process.kill()
         process.start(following)
         return f"{kill.target} {kill.how}"
