@@ -45,14 +45,15 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Sink(ThreadingHTTPServer):
-    """Counts the deliveries that it has taken, by id; ``answer`` says with which status each attempt is answered."""
+    """Counts the deliveries that it has taken, by id; ``answers`` says with which status an attempt is answered, and
+    after how many seconds."""
 
-    def __init__(self, answer: Callable[[str, int], tuple[int, float]] = lambda identity, attempt: (200, 0.0)) -> None:
+    def __init__(self) -> None:
+        self.answers: Callable[[str, int], tuple[int, float]] = lambda identity, attempt: (200, 0.0)
         self.taken: Counter[str] = Counter()
         self.refused: Counter[int] = Counter()
         self.attempts: Counter[str] = Counter()
         self.lock = threading.Lock()
-        self._answer = answer
         super().__init__(("127.0.0.1", 0), _Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -63,7 +64,7 @@ class Sink(ThreadingHTTPServer):
     def answer(self, identity: str) -> int:
         with self.lock:
             self.attempts[identity] += 1
-            status, seconds = self._answer(identity, self.attempts[identity])
+            status, seconds = self.answers(identity, self.attempts[identity])
         time.sleep(seconds)
         with self.lock:
             if status == 200:

@@ -186,7 +186,7 @@ def _count_failures(connection: Connection, channel: str, outcomes: Sequence[Out
     for outcome in outcomes:
         failures = 0 if outcome.delivered else failures + 1
     gone = any(outcome.status == GONE for outcome in outcomes)
-    if before is None and not failures:
+    if before is None and not failures and not gone:
         return
     rest = None
     if failures >= FAILURES:
