@@ -12,7 +12,7 @@ PORT ?= 3000
 # further options for `feedback train` in the demo, e.g. TRAIN='--encoder none'
 TRAIN ?=
 
-.PHONY: help install demo bench-quality test coverage lint clean
+.PHONY: help install demo bench-quality test coverage soak lint clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -60,6 +60,12 @@ test: lint  ## all of lint, and the tests
 
 coverage: .venv/installed-test  ## the tests, and which lines they run; takes half as long again
 	@$(PYTEST) --cov --cov-report term:skip-covered
+
+# options for a run, e.g. SOAK='--kills 200 --items 20000 --seed 7'
+SOAK ?=
+soak: .venv/installed-test  ## kill service and worker 50 times over 5,000 items, on SQLite and on PostgreSQL
+	@$(BIN)/python tests/kills.py --store sqlite $(SOAK)
+	$(BIN)/python tests/kills.py --store postgresql $(SOAK)
 
 clean:  ## remove environment, models and caches
 	rm -rf .venv artifacts .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -62,12 +62,14 @@ def serve_command(
 
     from serving.links import links_of
     from serving.server import DECIDED, ask, base_url, check_ended_well, delivering, read_samples, running, sample_rows
+    from serving.store.schema import open_store
 
     if once and samples is None:
         raise ConfigError("--once stops after the samples; give some with --samples FILE")
     settings = load_settings(model=model, rules=rules, store=store, threads=threads)
     links_of(settings)  # faults of settings are said before anything is started
     schema = check_model_and_rules(settings.model, settings.rules)
+    open_store(settings.address).dispose()  # a service that cannot be had is said here, and not by its child for ever
     items = [] if samples is None else read_samples(samples)
     url = base_url(host, port)
     with ExitStack() as stack:

@@ -32,6 +32,7 @@ from serving.routing.compiled import Rules
 from serving.similar import Similar
 from serving.store.engine import StoreError
 from serving.store.groups import MAX_ADDED, add_to_group, get_group, make_group
+from serving.store.health import Health
 from serving.store.queries import MAX_PAGE, Filter, find
 from serving.store.record import get
 
@@ -42,7 +43,10 @@ _STATUS = {"stored": 201, "duplicate": 200, "conflict": 409, "invalid": 422}
 
 
 class Backend(NamedTuple):
-    """What the endpoints work with; ``predict`` may be called from any thread."""
+    """What the endpoints work with; ``predict`` may be called from any thread.
+
+    ``readers`` are threads beside the ``writers``: what cannot be written does not keep anybody from reading.
+    """
 
     engine: Engine
     predict: Predict
@@ -50,7 +54,9 @@ class Backend(NamedTuple):
     similar: Similar
     schema: LabelSchema
     links: Links | None
-    threads: ThreadPoolExecutor
+    health: Health
+    writers: ThreadPoolExecutor
+    readers: ThreadPoolExecutor
 
 
 class PageOptions(BaseModel):
@@ -104,13 +110,13 @@ class _Endpoints:
         """One record, a list of them, or an object with `items`: stored, decided and on their way when answered."""
         body = await request.json()
         if isinstance(body, dict) and "items" not in body:
-            (result,) = await self._run(_take, [body])
+            (result,) = await self._write(partial(_take, raw=[body]))
             return _answer(_STATUS[result.status], result.model_dump(mode="json"))
         try:
             request_of = ClassifyRequest.model_validate({"items": body} if isinstance(body, list) else body)
         except ValidationError as error:
             return _answer(422, {"error": "; ".join(describe(error, ClassifyRequest.model_fields, "body"))})
-        results = await self._run(_take, request_of.items)
+        results = await self._write(partial(_take, raw=request_of.items))
         return _answer(200, [result.model_dump(mode="json") for result in results])
 
     async def find(self, request: Request) -> Response:
@@ -124,7 +130,7 @@ class _Endpoints:
         except ValidationError as error:
             known = [*Filter.model_fields, *PageOptions.model_fields]
             return _answer(422, {"error": "; ".join(describe(error, known, "query"))})
-        found = await self._run(
+        found = await self._read(
             lambda backend: find(backend.engine, wanted, datetime.now(UTC), cursor=page.cursor, limit=page.limit)
         )
         return _answer(200, {"items": found.items, "next": found.next})
@@ -132,7 +138,7 @@ class _Endpoints:
     async def get(self, request: Request) -> Response:
         """All that is known of one item."""
         identity = request.path_params["id"]
-        found = await self._run(lambda backend: get(backend.engine, identity))
+        found = await self._read(lambda backend: get(backend.engine, identity))
         if found is None:
             return _no_item(identity)
         return _answer(200, found)
@@ -140,16 +146,16 @@ class _Endpoints:
     async def act(self, request: Request) -> Response:
         """What somebody did with an item; 200 whether it changed anything or had been done before."""
         identity = request.path_params["id"]
-        wanted = _read(Act, await request.json())
-        done = await self._run(
+        wanted = _body(Act, await request.json())
+        done = await self._write(
             lambda backend: act(backend.engine, identity, wanted, backend.rules(), backend.schema, datetime.now(UTC))
         )
         return _no_item(identity) if done is None else _answer(200, done._asdict())
 
     async def make_group(self, request: Request) -> Response:
         """A group of items that are about the same."""
-        wanted = _read(NewGroup, await request.json())
-        made = await self._run(
+        wanted = _body(NewGroup, await request.json())
+        made = await self._write(
             lambda backend: make_group(backend.engine, wanted.title, wanted.actor, datetime.now(UTC))
         )
         return _answer(201, {"id": made})
@@ -157,14 +163,14 @@ class _Endpoints:
     async def get_group(self, request: Request) -> Response:
         """What a group is about, and how many of its items are in which state."""
         identity = request.path_params["id"]
-        found = await self._run(lambda backend: get_group(backend.engine, identity))
+        found = await self._read(lambda backend: get_group(backend.engine, identity))
         return _no_group(identity) if found is None else _answer(200, found)
 
     async def add_to_group(self, request: Request) -> Response:
         """Bring items into a group."""
         identity = request.path_params["id"]
-        wanted = _read(Members, await request.json())
-        added = await self._run(
+        wanted = _body(Members, await request.json())
+        added = await self._write(
             lambda backend: add_to_group(backend.engine, identity, wanted.items, wanted.actor, datetime.now(UTC))
         )
         return _no_group(identity) if added is None else _answer(200, {"added": added})
@@ -172,16 +178,32 @@ class _Endpoints:
     async def act_on_group(self, request: Request) -> Response:
         """Bring all items of a group into a state."""
         identity = request.path_params["id"]
-        wanted = _read(Act, await request.json())
-        changed = await self._run(lambda backend: act_on_group(backend.engine, identity, wanted, datetime.now(UTC)))
+        wanted = _body(Act, await request.json())
+        changed = await self._write(lambda backend: act_on_group(backend.engine, identity, wanted, datetime.now(UTC)))
         return _no_group(identity) if changed is None else _answer(200, {"changed": changed})
 
-    async def _run(self, work: Callable[..., Any], *arguments: Any) -> Any:
+    async def _write(self, work: Callable[[Backend], Any]) -> Any:
+        backend = self._started()
+        return await in_thread(backend, backend.writers, partial(work, backend))
+
+    async def _read(self, work: Callable[[Backend], Any]) -> Any:
+        backend = self._started()
+        return await in_thread(backend, backend.readers, partial(work, backend))
+
+    def _started(self) -> Backend:
         backend = self._backend()
         if backend is None:
             raise UnreadyError
-        call = partial(work, backend, *arguments)
-        return await asyncio.get_running_loop().run_in_executor(backend.threads, call)
+        return backend
+
+
+async def in_thread(backend: Backend, threads: ThreadPoolExecutor, work: Callable[[], Any]) -> Any:
+    """Work in one of these threads; what is found of the store is remembered."""
+    try:
+        return await asyncio.get_running_loop().run_in_executor(threads, work)
+    except StoreError as error:
+        backend.health.failed(error)
+        raise
 
 
 class NewGroup(BaseModel):
@@ -202,7 +224,7 @@ class Members(BaseModel):
     actor: Words
 
 
-def _read(shape: type[_Shape], body: JsonValue) -> _Shape:
+def _body(shape: type[_Shape], body: JsonValue) -> _Shape:
     try:
         return shape.model_validate(body)
     except ValidationError as error:

@@ -3,7 +3,6 @@
 A GET changes nothing, since programs follow links in mails before people do; what is done is posted by a form.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +19,7 @@ from starlette.routing import Route
 
 from models.errors import FeedbackError
 from models.validation import describe
-from serving.feedback_api import Backend
+from serving.feedback_api import Backend, in_thread
 from serving.gate import App, Receive, Send
 from serving.life import Act, act, act_on_group
 from serving.links import LinkError, Opened
@@ -85,7 +84,7 @@ class _Pages:
         except ValidationError as error:
             return await self._page(backend, opened, 422, "; ".join(describe(error, Act.model_fields, "form")))
         try:
-            await _elsewhere(backend, lambda: _do(backend, opened, wanted, form.get("group", "")))
+            await in_thread(backend, backend.writers, lambda: _do(backend, opened, wanted, form.get("group", "")))
         except FeedbackError as error:
             return await self._page(backend, opened, error.http_status, str(error))
         # shown by a GET of its own, so that reloading the page does nothing twice
@@ -100,7 +99,7 @@ class _Pages:
         return backend, backend.links.read(request.path_params["token"])
 
     async def _page(self, backend: Backend, opened: Opened, status: int, error: str) -> Response:
-        found = await _elsewhere(backend, lambda: _seen(backend, opened))
+        found = await in_thread(backend, backend.readers, lambda: _seen(backend, opened))
         if found is None:
             raise LinkError("The item of this link is not stored here any more.")
         return HTMLResponse(_PAGE.render(**found, error=error, refusal=""), status, _HEADERS)
@@ -140,10 +139,6 @@ def _seen(backend: Backend, opened: Opened) -> dict[str, Any] | None:
         "clock": lambda moment: f"{moment.astimezone(zone):%-d %B %Y, %H:%M}",
         "zone": zone.key,
     }
-
-
-async def _elsewhere(backend: Backend, work: Callable[[], Any]) -> Any:
-    return await asyncio.get_running_loop().run_in_executor(backend.threads, work)
 
 
 async def _form(request: Request) -> Mapping[str, str]:

@@ -108,6 +108,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "LINK_SECRET": settings.link_secret.get_secret_value() or None,
         "LINK_SECRET_FILE": settings.link_secret_file and settings.link_secret_file.resolve(),
         "LINK_DAYS": settings.link_days,
+        "LEASE": settings.lease,
     }
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FEEDBACK_")}
     environment |= {f"FEEDBACK_{name}": str(value) for name, value in wanted.items() if value is not None}

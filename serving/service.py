@@ -25,6 +25,7 @@ from serving.feedback_api import Backend, FeedbackRoutes  # noqa: E402
 from serving.gate import Gate  # noqa: E402
 from serving.item_page import ItemPages  # noqa: E402
 from serving.links import links_of  # noqa: E402
+from serving.parent import end_with_parent  # noqa: E402
 from serving.readiness import Readiness, ReadinessDetail  # noqa: E402
 from serving.routing.check import checked_rules  # noqa: E402
 from serving.routing.compiled import Rules  # noqa: E402
@@ -32,6 +33,7 @@ from serving.routing.load import DEFAULT_RULES, load_rules  # noqa: E402
 from serving.routing.watch import LiveRules  # noqa: E402
 from serving.settings import MAX_BODY, MAX_WAITING, TIMEOUT, Settings  # noqa: E402
 from serving.similar import Similar  # noqa: E402
+from serving.store.health import Health  # noqa: E402
 from serving.store.schema import open_store  # noqa: E402
 
 
@@ -45,6 +47,7 @@ class FeedbackService:
     """Classifies customer feedback and says which team owns it."""
 
     def __init__(self) -> None:
+        end_with_parent("bentoml")
         settings = Settings()
         self._classifier = Classifier.load(settings.model)
         self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="classify")
@@ -61,6 +64,7 @@ class FeedbackService:
         )
         self._rules.start()
         self._engine = open_store(settings.address)
+        health = Health(self._engine)
         _backend.append(
             Backend(
                 engine=self._engine,
@@ -69,10 +73,13 @@ class FeedbackService:
                 similar=Similar(self._engine),
                 schema=self._classifier.schema,
                 links=links_of(settings),
-                threads=_store_threads(),
+                health=health,
+                writers=_store_threads("write"),
+                readers=_store_threads("read"),
             )
         )
         _readiness.model, _readiness.rules = self._classifier.model.version, self._rules
+        _readiness.store = health
         # what is loaded now lives as long as the worker: collecting garbage among it costs 200 ms pauses
         gc.collect()
         gc.freeze()
@@ -102,9 +109,9 @@ class FeedbackService:
         return classify(items, self._classifier, self._rules.current, explain=explain)
 
 
-def _store_threads() -> ThreadPoolExecutor:
+def _store_threads(name: str) -> ThreadPoolExecutor:
     # while some wait for the disk or the database, one waits for the model
-    return ThreadPoolExecutor(max_workers=4, thread_name_prefix="store")
+    return ThreadPoolExecutor(max_workers=4, thread_name_prefix=name)
 
 
 # the decorator makes a bentoml.Service of the class, which its types do not say

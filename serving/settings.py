@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     link_secret: SecretStr = SecretStr("")
     link_secret_file: Path | None = None
     link_days: Annotated[float, Field(gt=0, le=366)] = 14
+    # seconds after which another worker takes what this one took; shorter than an attempt means that much is sent twice
+    lease: Annotated[float, Field(ge=1)] = 60
 
     @property
     def address(self) -> str:

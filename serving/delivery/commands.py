@@ -34,6 +34,7 @@ def deliver_run(
     """
     import signal
     import time
+    from datetime import timedelta
 
     from serving.delivery.letters import letters
     from serving.delivery.rounds import rounds
@@ -48,7 +49,13 @@ def deliver_run(
     engine = open_store(settings.address)
     live = LiveRules(settings.rules or DEFAULT_RULES, load_rules, lambda taken: None)
     known = Remembered(lambda: live.current, lambda rules: senders(rules.file))
-    worker = Worker(engine, known, letters(engine, links_of(settings)), rounds(engine, lambda: live.current))
+    worker = Worker(
+        engine,
+        known,
+        letters(engine, links_of(settings)),
+        rounds(engine, lambda: live.current),
+        timedelta(seconds=settings.lease),
+    )
     if once:
         start = time.monotonic()
         count = worker.drain()

@@ -16,7 +16,7 @@ from serving.delivery.message import Kind
 from serving.store.engine import reading, writing
 from serving.store.tables import channel_states, deliveries, outbox
 
-#: How long a row is its taker's.
+#: How long a row is its taker's, if the taker does not say.
 LEASE = timedelta(seconds=60)
 #: A row that could not be sent for so long is dead: it stays, and is sent again when somebody says so.
 MAX_AGE = timedelta(hours=72)
@@ -56,8 +56,10 @@ class Settled(NamedTuple):
     milliseconds: int
 
 
-def claim(engine: Engine, channel: str, owner: str, now: datetime, limit: int) -> list[Leased]:
-    """Take rows of a channel that are due: new ones, and those of which the lease ran out.
+def claim(
+    engine: Engine, channel: str, owner: str, now: datetime, limit: int, lease: timedelta = LEASE
+) -> list[Leased]:
+    """Take rows of a channel that are due, for ``lease``: new ones, and those of which an earlier lease ran out.
 
     None while the channel rests or is switched off.
     """
@@ -79,8 +81,8 @@ def claim(engine: Engine, channel: str, owner: str, now: datetime, limit: int) -
             .values(
                 state="leased",
                 lease_owner=owner,
-                lease_until=now + LEASE,
-                next_at=now + LEASE,
+                lease_until=now + lease,
+                next_at=now + lease,
                 fence=outbox.c.fence + 1,
                 attempts=outbox.c.attempts + 1,
             )
@@ -205,7 +207,7 @@ def _count_failures(connection: Connection, channel: str, outcomes: Sequence[Out
     for outcome in outcomes:
         failures = 0 if outcome.delivered else failures + 1
     gone = any(outcome.status == GONE for outcome in outcomes)
-    if before is None and not failures:
+    if before is None and not failures and not gone:
         return
     rest = None
     if failures >= FAILURES:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from sqlalchemy import Engine
@@ -53,6 +53,7 @@ class Worker:
         senders: what sends, by channel, as the rules are now.
         letters: makes messages of rows.
         rounds: what else is to be done now and then: digests, reminders.
+        lease: for how long what it takes is its own; longer than an attempt takes.
     """
 
     def __init__(
@@ -61,8 +62,10 @@ class Worker:
         senders: Callable[[], Mapping[str, Sender]],
         letters: Callable[[Sequence[Leased]], Mapping[int, Message]],
         rounds: Callable[[datetime], None] = lambda now: None,
+        lease: timedelta = LEASE,
     ) -> None:
         self._engine, self._senders, self._letters, self._rounds = engine, senders, letters, rounds
+        self._lease = lease
         self._name = f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}"
         self._stop = threading.Event()
         self._threads: dict[str, threading.Thread] = {}
@@ -125,12 +128,12 @@ class Worker:
 
     def _work(self, channel: str, pool: ThreadPoolExecutor, size: Size) -> int | None:
         """Take a batch, send it, write down how that went; how many were delivered, None if nothing was due."""
-        rows = claim(self._engine, channel, self._name, datetime.now(UTC), size.now)
+        rows = claim(self._engine, channel, self._name, datetime.now(UTC), size.now, self._lease)
         if not rows:
             return None
         reach("worker-after-claim")
         start = time.monotonic()
-        batch = Batch(rows, self._senders().get(channel), self._letters(rows), self._stop.is_set)
+        batch = Batch(rows, self._senders().get(channel), self._letters(rows), self._lease / 2, self._stop.is_set)
         delivered = late = 0
         for settled, untried in batch.send(pool):
             reach("worker-after-send")
@@ -140,6 +143,6 @@ class Worker:
             reach("worker-after-settle")
             delivered += sum(one.outcome.delivered for one in settled)
         if late:
-            log.warning("%d deliveries over %s took longer than %s; others have them now", late, channel, LEASE)
+            log.warning("%d deliveries over %s took longer than %s; others have them now", late, channel, self._lease)
         size.took(time.monotonic() - start)
         return delivered

@@ -14,8 +14,8 @@ from sqlalchemy.engine import URL
 
 from models.errors import ConfigError, FeedbackError
 
-#: Seconds that a writer waits for another.
-BUSY = 10.0
+#: Seconds that a writer waits for another; fewer than a request may take, so that its sender is told what is wrong.
+BUSY = 5.0
 _POOL = 8
 #: Stands for NUL.
 _NUL = "\u2400"
@@ -49,7 +49,10 @@ def open_engine(address: str) -> Engine:
             pool_pre_ping=True,
             json_serializer=as_json,
             hide_parameters=True,  # a message of an error may be logged, and what is stored may not
-            connect_args={"connect_timeout": 5, "options": "-c statement_timeout=30000 -c lock_timeout=10000"},
+            connect_args={
+                "connect_timeout": 5,
+                "options": f"-c statement_timeout=30000 -c lock_timeout={int(BUSY * 1000)}",
+            },
         )
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         raise ConfigError(f"store: expected sqlite:///FILE or postgresql://USER@HOST/NAME, got {_shown(address)}")

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, bindparam, insert, select, text, tupl
 from sqlalchemy.dialects import postgresql, sqlite
 
 from models.records import FeedbackItem, Prediction
+from serving.failpoints import reach
 from serving.routing.decision import Decision
 from serving.store.engine import reading, storable, writing
 from serving.store.search import tokens
@@ -112,6 +113,8 @@ def accept(engine: Engine, entries: Sequence[Entry], channels: Channels) -> list
         )
         lost = [name for place, found in keys.items() if found is None and (name := name_of(fresh[place].item))]
         known = _known(connection, lost) if lost else {}
+        reach("intake-before-commit")
+    reach("intake-before-answer")
     for place, found in keys.items():
         if found is not None and (name := name_of(fresh[place].item)):
             known[name] = Known(found.id, found.digest, fresh[place].prediction, fresh[place].decision)

@@ -9,11 +9,13 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from models.errors import ConfigError
-from serving.store.engine import open_engine, writing
+from serving.store.engine import StoreError, open_engine, writing
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 #: Of PostgreSQL's advisory locks, the one under which tables are changed.
 _LOCK = 7_301_226
+#: Changes nothing, but fails where nothing can be written: a full disk, or a read-only file, can still be read.
+PROBE = text("UPDATE alembic_version SET version_num = version_num")
 
 
 def migrate(engine: Engine) -> str:
@@ -31,14 +33,19 @@ def migrate(engine: Engine) -> str:
         config = _config(connection)
         check(connection)
         command.upgrade(config, "head")
+        connection.execute(PROBE)
     return head()
 
 
 def open_store(address: str) -> Engine:
-    """The store at an address, made or brought up to this version; raises like :func:`migrate`, and ConfigError for an
-    address that names none."""
+    """The store at an address, made or brought up to this version; raises like :func:`migrate`, naming the store, and
+    ConfigError for an address that names none."""
     engine = open_engine(address)
-    migrate(engine)
+    try:
+        migrate(engine)
+    except StoreError as error:
+        engine.dispose()
+        raise StoreError(f"{engine.url.render_as_string(hide_password=True)}: {error}") from error
     return engine
 
 
