@@ -1,6 +1,6 @@
 """From scores to an answer: how the parts are combined, what is chosen, when to abstain."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -54,11 +54,12 @@ class TaskCalibration(BaseModel):
         """Columns chosen for each row of (N, K), of several the most probable first."""
         if task.kind == "single":
             return [[int(column)] for column in self._weighted(probabilities).argmax(axis=1)]
-        best = probabilities.argmax(axis=1)
-        chosen = []
-        for row, first in zip(probabilities, best, strict=True):
-            columns = [int(column) for column in np.argsort(-row) if row[column] >= self.threshold]
-            chosen.append(columns or ([int(first)] if self.at_least_one else []))
+        order = np.argsort(-probabilities, axis=1, kind="stable")
+        counts = (probabilities >= self.threshold).sum(axis=1)
+        least = 1 if self.at_least_one else 0
+        chosen: list[list[int]] = [
+            row[: max(count, least)].tolist() for row, count in zip(order, counts.tolist(), strict=True)
+        ]
         return chosen
 
     def confidence(self, task: Task, probabilities: Array) -> Array:
@@ -82,17 +83,31 @@ class TaskCalibration(BaseModel):
 
     def answer(self, task: Task, row: Array, language: str = "") -> TaskPrediction:
         """The answer for one row (K,) of probabilities, of a text in ``language``."""
-        columns = self.choose(task, row[None, :])[0]
-        confidence = round(float(self.confidence(task, row[None, :])[0]), 6)
-        score = None if task.values is None else float(np.clip(row @ np.asarray(task.values, np.float32), -1, 1))
-        return TaskPrediction(
-            labels=tuple(task.keys[column] for column in columns),
-            confidence=confidence,
-            abstained=confidence < self.bound(task.keys[columns[0]] if columns else NO_LABEL, language)
-            or (task.kind == "single" and float(self.ahead(row[None, :])[0]) < self.gap),
-            probabilities={key: round(float(value), 6) for key, value in zip(task.keys, row, strict=True)},
-            score=None if score is None else round(score, 6),
-        )
+        return self.answers(task, row[None, :], [language])[0]
+
+    def answers(self, task: Task, probabilities: Array, languages: Sequence[str]) -> list[TaskPrediction]:
+        """The answers for rows (N, K) of probabilities, of texts in N languages."""
+        chosen = self.choose(task, probabilities)
+        sure = np.round(self.confidence(task, probabilities).astype(np.float64), 6).tolist()
+        close = self.ahead(probabilities) < self.gap if task.kind == "single" and self.gap else np.zeros(len(chosen))
+        scores: list[float | None] = [None] * len(chosen)
+        if task.values is not None:
+            places = np.clip(probabilities @ np.asarray(task.values, np.float32), -1, 1)
+            scores = np.round(places.astype(np.float64), 6).tolist()
+        shown = np.round(probabilities.astype(np.float64), 6).tolist()
+        return [
+            TaskPrediction(
+                labels=tuple(task.keys[column] for column in columns),
+                confidence=confidence,
+                abstained=bool(is_close)
+                or confidence < self.bound(task.keys[columns[0]] if columns else NO_LABEL, language),
+                probabilities=dict(zip(task.keys, row, strict=True)),
+                score=score,
+            )
+            for columns, confidence, is_close, row, score, language in zip(
+                chosen, sure, close, shown, scores, languages, strict=True
+            )
+        ]
 
     def ahead(self, probabilities: Array) -> Array:
         """How far the first label of each row of (N, K) is before the second, (N,), as they are chosen by."""

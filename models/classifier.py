@@ -134,10 +134,12 @@ class Classifier:
             if alone.any():
                 mixed[alone] = linear.combine(task, parts.linear[name][alone], None)
             probabilities[name] = mixed
-            given = [
-                (linear if by_itself else whole).answer(task, row, language)
-                for row, by_itself, language in zip(mixed, alone, languages, strict=True)
-            ]
+            given = whole.answers(task, mixed, languages)
+            if alone.any():
+                given = [
+                    linear.answer(task, row, language) if by_itself else answer
+                    for answer, row, by_itself, language in zip(given, mixed, alone, languages, strict=True)
+                ]
             tasks[name] = [
                 answer.model_copy(update={"abstained": True}) if odd else answer
                 for answer, odd in zip(given, strange, strict=True)

@@ -5,11 +5,10 @@ carries what the encoder does not know, and is the baseline the encoder has to b
 """
 
 import json
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +28,8 @@ WEIGHTS = "linear.safetensors"
 _WORDS = {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"\w+|[^\w\s]"}
 #: Inside word boundaries; single characters carry Chinese, longer runs carry stems and typos.
 _CHARACTERS = {"analyzer": "char_wb", "ngram_range": (1, 5)}
+#: Words of which the n-grams are remembered (about 20 MB), and the longest such word: a run of Chinese is a sentence.
+_REMEMBERED, _LONGEST_WORD = 50_000, 24
 
 
 class Features:
@@ -74,24 +75,43 @@ class _Grams:
         self.columns = {name: column for column, name in enumerate(names)}
         self.idf = idf.astype(np.float32)
         self._split: Callable[[str], list[str]] = _vectorizer(kind).build_analyzer()
+        # n-grams inside words depend on each word alone, and most words come again and again
+        self._by_word = kind["analyzer"] == "char_wb"
+        self._remembered = lru_cache(_REMEMBERED)(self._found)
 
     def rows(self, texts: Sequence[str]) -> tuple[csr_matrix, Array]:
-        columns: list[int] = []
-        counts: list[int] = []
-        ends = [0]
+        """TF-IDF rows, (N, D) float32 of unit length, and the share of unknown n-grams of each text, (N,)."""
+        columns: list[NDArray[np.int32]] = []
+        ends = np.zeros(len(texts) + 1, np.int64)
         unknown = np.zeros(len(texts), np.float32)
         for row, text in enumerate(texts):
-            grams = self._split(text)
-            # None stands for all that has no column
-            found: Counter[Any] = Counter(map(self.columns.get, grams))
-            unknown[row] = found.pop(None, 0) / max(1, len(grams))
-            columns.extend(found)
-            counts.extend(found.values())
-            ends.append(len(columns))
-        values = (np.log(np.asarray(counts, np.float32)) + 1) * self.idf[columns]
-        rows = csr_matrix((values, columns, ends), shape=(len(texts), len(self.columns)), dtype=np.float32)
-        rows.sort_indices()
+            known = count = 0
+            for found, grams in self._parts(text):
+                columns.append(found)
+                known += len(found)
+                count += grams
+            ends[row + 1] = ends[row] + known
+            unknown[row] = (count - known) / max(1, count)
+        indices = np.concatenate(columns) if columns else np.empty(0, np.int32)
+        rows = csr_matrix(
+            (np.ones(len(indices), np.float32), indices, ends), shape=(len(texts), len(self.columns)), dtype=np.float32
+        )
+        rows.sum_duplicates()
+        rows.data = (np.log(rows.data) + 1) * self.idf[rows.indices]
         return normalize(rows, copy=False), unknown
+
+    def _parts(self, text: str) -> Iterator[tuple[NDArray[np.int32], int]]:
+        if not self._by_word:
+            yield self._found(text)
+            return
+        for word in text.lower().split():
+            yield self._remembered(word) if len(word) <= _LONGEST_WORD else self._found(word)
+
+    def _found(self, text: str) -> tuple[NDArray[np.int32], int]:
+        """The columns of the n-grams that have one, as often as they come, and how many n-grams there are."""
+        grams = self._split(text)
+        columns = [column for column in map(self.columns.get, grams) if column is not None]
+        return np.array(columns, np.int32), len(grams)
 
 
 def _vectorizer(kind: Mapping[str, object], **options: object) -> TfidfVectorizer:

@@ -81,16 +81,19 @@ def _is_vowel_sign(character: str) -> bool:
     return unicodedata.category(character)[0] == "M" and not unicodedata.combining(character)
 
 
+_CHINESE, _KANA = re.compile("[\u4e00-\u9fff]"), re.compile("[\u3041-\u30ff]")
+
+
 def detect_language(text: str) -> str:
     """BCP 47 tag of the language a text is written in; Chinese as ``zh-Hans`` or ``zh-Hant``.
 
     UNKNOWN where there are too few letters, or where two languages are about as likely.
     """
-    letters = sum(character.isalpha() for character in text)
-    chinese = sum("\u4e00" <= character <= "\u9fff" for character in text)
-    kana = any("\u3041" <= character <= "\u30ff" for character in text)
-    if chinese and not kana and chinese * 2 >= letters:
-        return chinese_script(text)
+    letters = sum(map(str.isalpha, text))
+    if not text.isascii():
+        chinese = len(_CHINESE.findall(text))
+        if chinese * 2 >= letters and chinese and not _KANA.search(text):
+            return chinese_script(text)
     if letters < _FEWEST_LETTERS:
         return UNKNOWN
     ranked = _detector().compute_language_confidence_values(_USER.sub("", _URL.sub("", text)))

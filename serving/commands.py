@@ -45,6 +45,9 @@ def serve_command(
     store: Store = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 3000,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Processes that answer, each with the model in memory; else 1.")
+    ] = None,
     threads: Threads = None,
     samples: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Feedback to send to it once it is ready, and show.")
@@ -66,7 +69,7 @@ def serve_command(
 
     if once and samples is None:
         raise ConfigError("--once stops after the samples; give some with --samples FILE")
-    settings = load_settings(model=model, rules=rules, store=store, threads=threads)
+    settings = load_settings(model=model, rules=rules, store=store, workers=workers, threads=threads)
     links_of(settings)  # faults of settings are said before anything is started
     schema = check_model_and_rules(settings.model, settings.rules)
     open_store(settings.address).dispose()  # a service that cannot be had is said here, and not by its child for ever

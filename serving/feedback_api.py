@@ -5,7 +5,6 @@ limit and limit of requests under way.
 """
 
 import asyncio
-import json
 from collections.abc import Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from functools import partial
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic_core import to_json
 from sqlalchemy import Engine
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -111,13 +111,13 @@ class _Endpoints:
         body = await request.json()
         if isinstance(body, dict) and "items" not in body:
             (result,) = await self._write(partial(_take, raw=[body]))
-            return _answer(_STATUS[result.status], result.model_dump(mode="json"))
+            return _answer(_STATUS[result.status], result)
         try:
             request_of = ClassifyRequest.model_validate({"items": body} if isinstance(body, list) else body)
         except ValidationError as error:
             return _answer(422, {"error": "; ".join(describe(error, ClassifyRequest.model_fields, "body"))})
         results = await self._write(partial(_take, raw=request_of.items))
-        return _answer(200, [result.model_dump(mode="json") for result in results])
+        return _answer(200, results)
 
     async def find(self, request: Request) -> Response:
         """A page of the items that fit the filter in the query."""
@@ -244,14 +244,7 @@ def _take(backend: Backend, raw: Sequence[JsonValue]) -> list[TakenItem]:
 
 
 def _answer(status: int, content: object, headers: dict[str, str] | None = None) -> Response:
-    body = json.dumps(content, ensure_ascii=False, default=_plain).encode()
-    return Response(body, status, headers, media_type="application/json")
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} is not JSON")
+    return Response(to_json(content), status, headers, media_type="application/json")
 
 
 async def _failed(_: Request, error: Exception) -> Response:

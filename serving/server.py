@@ -20,6 +20,7 @@ from models.progress import Progress
 from models.readers import read_items
 from models.records import LabeledItem
 from models.rejects import Reject
+from models.threads import free_cores
 from serving.settings import Settings
 from serving.store.engine import absolute
 
@@ -103,7 +104,9 @@ def _environment(settings: Settings) -> dict[str, str]:
         "MODEL": settings.model.resolve(),
         "RULES": settings.rules and settings.rules.resolve(),
         "STORE": absolute(settings.address),
-        "THREADS": settings.threads,
+        "WORKERS": settings.workers,
+        # several workers share the free cores between them
+        "THREADS": settings.threads or (max(1, free_cores() // settings.workers) if settings.workers > 1 else None),
         "PUBLIC_URL": settings.public_url,
         "LINK_SECRET": settings.link_secret.get_secret_value() or None,
         "LINK_SECRET_FILE": settings.link_secret_file and settings.link_secret_file.resolve(),

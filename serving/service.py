@@ -31,15 +31,17 @@ from serving.routing.check import checked_rules  # noqa: E402
 from serving.routing.compiled import Rules  # noqa: E402
 from serving.routing.load import DEFAULT_RULES, load_rules  # noqa: E402
 from serving.routing.watch import LiveRules  # noqa: E402
-from serving.settings import MAX_BODY, MAX_WAITING, TIMEOUT, Settings  # noqa: E402
+from serving.settings import MAX_BODY, MAX_WAITING, TIMEOUT, load_settings  # noqa: E402
 from serving.similar import Similar  # noqa: E402
 from serving.store.health import Health  # noqa: E402
 from serving.store.schema import open_store  # noqa: E402
 
+_settings = load_settings()
+
 
 @bentoml.service(
     name="feedback-classifier",
-    workers=1,
+    workers=_settings.workers,
     traffic={"timeout": TIMEOUT, "max_concurrency": MAX_WAITING},
     logging={"access": {"enabled": False}},
 )
@@ -48,7 +50,7 @@ class FeedbackService:
 
     def __init__(self) -> None:
         end_with_parent("bentoml")
-        settings = Settings()
+        settings = _settings
         self._classifier = Classifier.load(settings.model)
         self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="classify")
         if self._classifier.transformer is not None:

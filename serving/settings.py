@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     rules: Path | None = None
     # it may hold a password
     store: SecretStr = SecretStr(DEFAULT_STORE)
+    # processes that answer, and compute threads of each
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
     threads: Annotated[int, Field(ge=1)] | None = None
     # where people reach this service, for links in messages, and what these are signed with
     public_url: str | None = None

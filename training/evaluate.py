@@ -176,7 +176,7 @@ def _figures(task: Task, truth: Sequence[LabelSet], answers: Sequence[TaskPredic
 def _alone(task: Task, setting: TaskCalibration, truth: Sequence[LabelSet], probabilities: Array) -> Figures:
     """Figures of a part as it would answer by itself, with thresholds of its own."""
     calibrated = setting.combine(task, probabilities, None)
-    return _figures(task, truth, [setting.answer(task, row) for row in calibrated], calibrated)
+    return _figures(task, truth, setting.answers(task, calibrated, [""] * len(calibrated)), calibrated)
 
 
 def _slices(items: Sequence[LabeledItem]) -> list[tuple[str, str, list[int]]]:

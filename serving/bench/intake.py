@@ -45,11 +45,26 @@ def bench_intake(
     with progress.stage("model and database by themselves", repeats, "repeats") as advance:
         alone = _alone(settings, fresh, lists, repeats, advance)
     check_port("127.0.0.1", port)
+    one, two = (
+        _over_http(settings.model_copy(update={"workers": workers}), fresh, port, progress, lists, repeats)
+        for workers in (1, 2)
+    )
+    name = f"taken in over HTTP, lists of {LIST}, {CALLERS} callers"
+    return [
+        at_least(f"{name}, two workers", "items/s", two, WANTED),
+        at_least(f"{name}, one worker", "items/s", one),
+        *alone,
+    ]
+
+
+def _over_http(
+    settings: Settings, fresh: "_Fresh", port: int, progress: Progress, lists: int, repeats: int
+) -> list[float]:
     rates = []
     with (
         running(settings, "127.0.0.1", port, progress),
         ThreadPoolExecutor(CALLERS) as pool,
-        progress.stage("taking in over HTTP", repeats + 1, "repeats") as advance,
+        progress.stage(f"taking in over HTTP, {settings.workers} worker(s)", repeats + 1, "repeats") as advance,
     ):
         url = base_url("127.0.0.1", port)
         for _ in range(repeats + 1):
@@ -60,9 +75,7 @@ def bench_intake(
             if any(result["status"] != "stored" for results in done for result in results):
                 raise RuntimeError("an item was not stored")
             advance(1)
-    # the first time everything is warmed up
-    name = f"taken in over HTTP, lists of {LIST}, {CALLERS} callers"
-    return [at_least(name, "items/s", rates[1:], WANTED), *alone]
+    return rates[1:]  # the first time everything is warmed up
 
 
 def _alone(settings: Settings, fresh: "_Fresh", lists: int, repeats: int, advance: Advance) -> list[Figure]:

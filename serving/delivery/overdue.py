@@ -62,6 +62,8 @@ def _remind(connection: Connection, rows: Sequence[Mapping[str, Any]], rules: Ru
 
 def _escalate(connection: Connection, rows: Sequence[Mapping[str, Any]], rules: Rules, now: datetime) -> None:
     keys = [row["key"] for row in rows]
+    if not keys:
+        return
     connection.execute(update(items).where(items.c.key.in_(keys)).values(escalated_at=now, watch_at=None))
     parcels = []
     for row in rows:

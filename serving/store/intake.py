@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, Engine, bindparam, insert, select, text, tuple_
+from sqlalchemy import Connection, Engine, Table, bindparam, insert, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from models.records import FeedbackItem, Prediction
@@ -135,22 +135,32 @@ def with_families(labels: Sequence[str]) -> list[str]:
 
 
 def _known(connection: Connection, names: Sequence[Name]) -> dict[Name, Known]:
-    latest = (
-        select(items.c.source, items.c.external_id, items.c.id, items.c.digest, items.c.key)
-        .where(tuple_(items.c.source, items.c.external_id).in_(names))
-        .subquery()
-    )
-    rows = connection.execute(
-        select(latest, predictions.c.body, decisions.c.body)
-        .join(predictions, predictions.c.item_key == latest.c.key)
-        .join(decisions, decisions.c.item_key == latest.c.key)
-        .order_by(predictions.c.key.desc(), decisions.c.key.desc())  # the first answer is written last, so it stays
-    )
-    found = {}
-    for source, external_id, identity, digest, _, prediction, decision in rows:
-        answer = Prediction.model_validate(prediction), Decision.model_validate(decision)
-        found[source, external_id] = Known(identity, digest, *answer)
-    return found
+    by_source: dict[str, list[str]] = {}
+    for source, external_id in names:
+        by_source.setdefault(source, []).append(external_id)
+    wanted = select(items.c.key, items.c.source, items.c.external_id, items.c.id, items.c.digest)
+    # source by source and before anything is joined: so that an index serves, whatever the database knows of its tables
+    there = {
+        row.key: row
+        for source, ids in by_source.items()
+        for row in connection.execute(wanted.where(items.c.source == source, items.c.external_id.in_(ids)))
+    }
+    if not there:
+        return {}
+    said = _firsts(connection, predictions, list(there))
+    decided = _firsts(connection, decisions, list(there))
+    return {
+        (row.source, row.external_id): Known(
+            row.id, row.digest, Prediction.model_validate(said[key]), Decision.model_validate(decided[key])
+        )
+        for key, row in there.items()
+    }
+
+
+def _firsts(connection: Connection, of: Table, keys: Sequence[int]) -> dict[int, Any]:
+    """The body that was written first for each item."""
+    rows = connection.execute(select(of.c.item_key, of.c.body).where(of.c.item_key.in_(keys)).order_by(of.c.key.desc()))
+    return {key: body for key, body in rows}  # noqa: C416  (rows are no tuples to the type checker)
 
 
 class _Place(NamedTuple):
