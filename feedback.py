@@ -23,6 +23,7 @@ COMMANDS = {
     "deliver": ("serving.delivery.commands:deliver", "Send what the rules say; see and re-drive what waits."),
     "import": ("serving.store_commands:import_app", "Store a file of feedback, classified and routed."),
     "export": ("serving.store_commands:export_app", "Write stored feedback to a table."),
+    "mistakes": ("serving.store_commands:mistakes_app", "Lay what people found wrong to model, rules or labels."),
     "rules": ("serving.rules_commands:rules", "Check, explain, test and replay routing rules."),
     "label": ("labeling.commands:label", "Work with Label Studio."),
 }

@@ -7,8 +7,9 @@ import typer
 
 from models import terminal
 from models.errors import ConfigError
-from serving.options import Columns, Model, Rules, Store, Threads, load_model
+from serving.options import Columns, Json, Model, Rules, Store, Threads, load_model
 
+mistakes_app = typer.Typer(add_completion=False)
 import_app = typer.Typer(add_completion=False)
 export_app = typer.Typer(add_completion=False)
 
@@ -90,3 +91,36 @@ def export_command(
     with terminal.Terminal().stage(f"writing {out}", None, "items") as advance:
         count = export(every(engine, wanted, datetime.now(UTC)), out, advance)
     terminal.say(f"{count:,} item(s) written to {out}")
+
+
+@mistakes_app.command("mistakes")
+def mistakes_command(
+    days: Annotated[int, typer.Option(min=1, help="Of items that came in during so many days.")] = 30,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Show per rule what people found wrong with its items, laid to the model, to the rule or to the labels.
+
+    A corrected category is the model's mistake; one that no label fits is that of the labels; an item that its team
+    handed on although its category is right is the rule's.
+
+    Example: feedback mistakes --days 7
+    """
+    import json
+    from datetime import UTC, datetime, timedelta
+
+    from serving.settings import load_settings
+    from serving.store.mistakes import mistakes
+    from serving.store.schema import open_store
+
+    engine = open_store(load_settings(store=store).address)
+    found = mistakes(engine, datetime.now(UTC) - timedelta(days=days))
+    if as_json:
+        typer.echo(json.dumps([one._asdict() for one in found], indent=2))
+        return
+    rows = [
+        [one.rule, *(f"{count:,}" for count in (one.items, one.wrong, one.by_model, one.by_rule, one.by_labels))]
+        for one in found
+    ]
+    columns = ["rule", "items", "wrong", "by the model", "by the rule", "by the labels"]
+    terminal.table(f"items of {days} days, and what people found wrong", columns, rows, left=1)

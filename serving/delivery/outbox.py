@@ -63,16 +63,14 @@ def claim(
 
     None while the channel rests or is switched off.
     """
-    with writing(engine) as connection:
+    waiting = outbox.c.channel == channel, outbox.c.state.in_(_open), outbox.c.next_at <= now
+    due = select(outbox.c.key).where(*waiting).order_by(outbox.c.next_at, outbox.c.key).limit(limit)
+    with reading(engine) as connection:  # mostly nothing is, and then nobody waits for a writer
         limit = min(limit, _allowed(connection, channel, now))
-        if not limit:
+        if not limit or connection.execute(due.limit(1)).first() is None:
             return []
-        due = (
-            select(outbox.c.key)
-            .where(outbox.c.channel == channel, outbox.c.state.in_(_open), outbox.c.next_at <= now)
-            .order_by(outbox.c.next_at, outbox.c.key)
-            .limit(limit)
-        )
+    with writing(engine) as connection:
+        due = due.limit(min(limit, _allowed(connection, channel, now)))
         if connection.dialect.name == "postgresql":
             due = due.with_for_update(skip_locked=True)
         rows = connection.execute(
