@@ -9,7 +9,7 @@ from collections.abc import Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import to_json
@@ -60,12 +60,13 @@ class Backend(NamedTuple):
 
 
 class PageOptions(BaseModel):
-    """Which page of a list, and how long."""
+    """Which page of a list, how long, and whether each item comes with its latest ``prediction`` and its ``record``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cursor: str | None = None
     limit: int = Field(default=50, ge=1, le=MAX_PAGE)
+    include: Literal["prediction"] | None = None
 
 
 class UnreadyError(Exception):
@@ -131,7 +132,14 @@ class _Endpoints:
             known = [*Filter.model_fields, *PageOptions.model_fields]
             return _answer(422, {"error": "; ".join(describe(error, known, "query"))})
         found = await self._read(
-            lambda backend: find(backend.engine, wanted, datetime.now(UTC), cursor=page.cursor, limit=page.limit)
+            lambda backend: find(
+                backend.engine,
+                wanted,
+                datetime.now(UTC),
+                cursor=page.cursor,
+                limit=page.limit,
+                predictions=page.include is not None,
+            )
         )
         return _answer(200, {"items": found.items, "next": found.next})
 

@@ -159,3 +159,14 @@ def test_an_item_is_followed_over_http(url):
     for missing in ("/feedback/nobody/events", "/groups/nobody/events"):
         status, answer = call(url, "POST", missing, {"kind": "resolved", "actor": "ana"})
         assert status == 404
+
+
+def test_a_list_can_tell_what_the_model_said(url):
+    record = {"text": "The handle came off", "external_id": "told", "source": "lists", "nps": 1}
+    _, stored = call(url, "POST", "/feedback", record)
+    _, page = call(url, "GET", "/feedback?text=handle&include=prediction")
+    assert page["items"][0]["prediction"] == stored["prediction"]
+    assert page["items"][0]["record"] == record
+    assert "prediction" not in call(url, "GET", "/feedback?text=handle")[1]["items"][0]
+    status, answer = call(url, "GET", "/feedback?include=all")
+    assert (status, "include: input should be 'prediction'" in answer["error"]) == (422, True)

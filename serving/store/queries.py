@@ -13,7 +13,7 @@ from models.errors import InputError
 from models.records import LanguageTag, Moment
 from serving.routing.decision import Urgency
 from serving.store.engine import reading
-from serving.store.record import categories_of, summary
+from serving.store.record import categories_of, latest_predictions, summary
 from serving.store.search import fts_query, tokens
 from serving.store.tables import (
     OPEN,
@@ -78,8 +78,16 @@ class Page(NamedTuple):
     next: str | None
 
 
-def find(engine: Engine, wanted: Filter, now: datetime, *, cursor: str | None = None, limit: int = 50) -> Page:
-    """A page of the items that fit.
+def find(
+    engine: Engine,
+    wanted: Filter,
+    now: datetime,
+    *,
+    cursor: str | None = None,
+    limit: int = 50,
+    predictions: bool = False,
+) -> Page:
+    """A page of the items that fit; with ``predictions`` each has its ``record`` and its latest ``prediction``.
 
     Raises:
         QueryError: the cursor is none that was given out, or ``text`` holds no word.
@@ -90,9 +98,14 @@ def find(engine: Engine, wanted: Filter, now: datetime, *, cursor: str | None = 
         if cursor is not None:
             statement = statement.where(items.c.key < _key_of(cursor))
         rows = connection.execute(statement).mappings().all()
-        categories = categories_of(connection, [row["key"] for row in rows[:limit]])
+        keys = [row["key"] for row in rows[:limit]]
+        categories = categories_of(connection, keys)
+        said = latest_predictions(connection, keys) if predictions else {}
     more = len(rows) > limit
     found = [summary(dict(row), categories.get(row["key"], [])) for row in rows[:limit]]
+    if predictions:
+        for one, row in zip(found, rows, strict=False):
+            one |= {"record": row["record"], "prediction": said[row["key"]]}
     return Page(found, _cursor_of(rows[limit - 1]["key"]) if more else None)
 
 

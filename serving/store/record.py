@@ -71,6 +71,13 @@ def digest_bodies(engine: Engine, keys: Sequence[int]) -> dict[int, dict[str, An
         return dict(rows.all())
 
 
+def latest_predictions(connection: Connection, keys: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """What the model said last of items, by key."""
+    own = predictions.c
+    rows = connection.execute(select(own.item_key, own.body).where(own.item_key.in_(keys)).order_by(own.key))
+    return dict(rows.all())
+
+
 def categories_of(connection: Connection, keys: Sequence[int]) -> dict[int, list[str]]:
     """The categories of items by key, families left out."""
     found: dict[int, list[str]] = {}

@@ -1,0 +1,88 @@
+"""What this side knows of one Label Studio project: which item is which task, what was shown, what came back.
+
+Label Studio recognises nothing that is sent twice and keeps no reliable copy of what it showed, so both are kept here,
+in a SQLite file beside the project's other artifacts. What stands here is on disk before it is acted on.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+#: Where these files lie, one a project.
+FOLDER = Path("artifacts/labeling")
+_VERSION = 1
+
+# items: one row an item that was chosen. `task_id` is empty until the server has told it. `prediction` is a copy of
+# what was shown (or, if `blind`, would have been), of `model_version`. `why` is what it was chosen for; `probability`
+# that with which it was drawn, where chance alone chose it.
+# annotations: the latest version of each annotation that was seen; `labels` by task as JSON; `state` is live, skipped
+# or deleted. `reported_at` is empty until a correction has been handed on.
+_TABLES = """
+CREATE TABLE items (
+    item_id TEXT PRIMARY KEY,
+    task_id INTEGER UNIQUE,
+    record TEXT NOT NULL,
+    why TEXT NOT NULL,
+    probability REAL,
+    blind INTEGER NOT NULL,
+    prediction TEXT,
+    model_version TEXT,
+    chosen_at TEXT NOT NULL,
+    pushed_at TEXT
+);
+CREATE TABLE annotations (
+    annotation_id INTEGER PRIMARY KEY,
+    updated_at TEXT NOT NULL,
+    task_id INTEGER NOT NULL,
+    annotator TEXT NOT NULL,
+    state TEXT NOT NULL,
+    labels TEXT NOT NULL,
+    set_aside TEXT,
+    note TEXT,
+    seconds REAL,
+    seen_at TEXT NOT NULL,
+    reported_at TEXT
+);
+CREATE INDEX ix_annotations_task_id ON annotations (task_id);
+CREATE TABLE marks (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+
+class State:
+    """The file of one project.
+
+    Args:
+        path: where it is, or is made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
+        self._connection.row_factory = sqlite3.Row
+        for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            self._connection.execute(f"PRAGMA {setting}")
+        with self.changing() as connection:
+            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+                for statement in _TABLES.split(";"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+    @contextmanager
+    def changing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction: on disk when the block ends, or it has not happened. One at a time, of all processes."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._connection
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def rows(self, statement: str, *values: object) -> list[sqlite3.Row]:
+        """What a question finds."""
+        return self._connection.execute(statement, values).fetchall()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
