@@ -12,7 +12,7 @@ PORT ?= 3000
 # further options for `feedback train` in the demo, e.g. TRAIN='--encoder none'
 TRAIN ?=
 
-.PHONY: help install demo bench-quality test coverage soak lint clean
+.PHONY: help install demo bench-quality bench-store test coverage soak lint clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -45,6 +45,9 @@ demo: $(DEMO)/manifest.json  ## train on the starter data, measure, store, show 
 DATA ?= data
 bench-quality: .venv/installed-test  ## models over the public sets in DATA=folder, beside SetFit
 	@$(BIN)/feedback bench quality --data $(DATA)
+
+bench-store: $(DEMO)/manifest.json  ## taking in, delivering, asking a million items; STORE=postgresql://… for another
+	@$(BIN)/feedback deliver bench --model $(DEMO) $(if $(STORE),--store $(STORE))
 
 lint: .venv/installed-test  ## linters, types, import contracts
 	@$(BIN)/ruff check

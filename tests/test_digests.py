@@ -1,6 +1,9 @@
 """Digests: what waits for a team is in one of them and no more, whatever clocks and workers do; on each database."""
 
+import json
 import random
+import subprocess
+import sys
 import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -9,6 +12,7 @@ import pytest
 from rules_support import rules_of
 from sqlalchemy import select
 from store_support import NOON, accepted, entry
+from support import ROOT
 
 from serving.delivery.digests import close_due, preview
 from serving.store.engine import reading
@@ -168,3 +172,29 @@ def test_over_changes_of_clocks_every_item_is_in_one_digest(engine, rules, seed)
         assert {row["closes_at"].astimezone(zone).hour for row in closed.values() if row["team"] == team} == {hour}
     sent = Counter(row["digest_key"] for row in all_of(engine, outbox))
     assert sent == {key: 2 if row["team"] == "support" else 1 for key, row in closed.items()}
+
+
+def test_the_command_shows_the_next_digest(engine, address, tmp_path):
+    (tmp_path / "routing.toml").write_text(RULES)
+    accepted(engine, [entry(f"text {number}", at=NOON) for number in range(3)])
+    accepted(engine, [entry("for others", team="product", at=NOON)])
+
+    def run(*options):
+        command = [sys.executable, "-m", "feedback", "deliver", "digest", "--store", address]
+        command += ["--rules", str(tmp_path / "routing.toml"), *map(str, options)]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    shown = run()
+    assert "3 pieces of feedback for Customer support" in shown.stdout
+    assert "that of support, if it were sent now" in shown.stderr
+    assert "1 piece of feedback for Product" in run("--team", "product").stdout
+    assert [body["count"] for body in json.loads(run("--json").stdout)] == [3, 1]
+    assert run("--team", "support", "--html", tmp_path / "digest.html").returncode == 0
+    assert "3 pieces of feedback" in (tmp_path / "digest.html").read_text()
+    for options, message in (
+        (("--team", "suport"), "unknown team 'suport'; did you mean 'support'"),
+        (("--html", "x.html"), "name it with --team"),
+    ):
+        refused = run(*options)
+        assert (refused.returncode, message in refused.stderr.replace("\n", " ")) == (2, True), refused.stderr
+    assert all_of(engine, digests) == []

@@ -127,7 +127,7 @@ def deliver_digest(
     settings = load_settings(rules=rules, store=store)
     ready = load_rules(settings.rules or DEFAULT_RULES)
     if team is not None and team not in ready.file.teams:
-        raise ConfigError(f"--team {team}: unknown team; {did_you_mean(team, ready.file.teams)}")
+        raise ConfigError(f"unknown team {team!r}; {did_you_mean(team, ready.file.teams)}")
     if html is not None and team is None:
         raise ConfigError("--html writes the digest of one team; name it with --team")
     engine, links, now = open_store(settings.address), links_of(settings), datetime.now(UTC)
