@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from labeling.push_command import push_command
 from models import terminal
 
 label = typer.Typer(no_args_is_help=True, add_completion=False, help="Work with Label Studio.")
@@ -13,8 +14,10 @@ label = typer.Typer(no_args_is_help=True, add_completion=False, help="Work with 
 
 @label.callback()
 def _label() -> None:
-    # a callback, so that `label config` stays a sub-command while it is the only one
     """Work with Label Studio."""
+
+
+label.command("push")(push_command)
 
 
 @label.command("config")

@@ -141,6 +141,11 @@ def interrupted_update(state: State) -> str | None:
     return next((row[0] for row in state.rows("SELECT value FROM marks WHERE name = ?", _UPDATING)), None)
 
 
+def seed_of(state: State, default: int) -> int:
+    """What decides all chance of this project; the default before its first push."""
+    return next((int(row[0]) for row in state.rows("SELECT value FROM marks WHERE name = ?", _SEED)), default)
+
+
 def settle_seed(state: State, seed: int | None, default: int) -> int:
     """What decides all chance of this project: fixed by its first push, since lots are drawn once.
 
