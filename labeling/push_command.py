@@ -49,11 +49,10 @@ def push_command(
         typer.Option("--column", metavar="FIELD=NAME", help="What the file calls a field. Repeatable."),
     ] = None,
     url: Annotated[str | None, typer.Option(metavar="URL", help="Label Studio; else LABEL_STUDIO_URL.")] = None,
-    key: Annotated[str | None, typer.Option(metavar="KEY", help="Its key; better LABEL_STUDIO_API_KEY.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be chosen; send nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")] = False,
 ) -> None:
-    """Fill a project of Label Studio with the items that are most worth a person's minute.
+    """Fill a project of Label Studio with the items most worth a person's minute; the key is LABEL_STUDIO_API_KEY.
 
     Run again it adds nothing until answers were given and pulled; a push that was interrupted goes on.
 
@@ -72,7 +71,7 @@ def push_command(
         chosen = preview(path, items, n, mix if seed is None else mix.model_copy(update={"seed": seed}))
         _show_selection(chosen, as_json)
         return
-    done = push(connect(url, key), project, path, items, n, mix, progress, seed=seed)
+    done = push(connect(url), project, path, items, n, mix, progress, seed=seed)
     if as_json:
         json.dump(asdict(done), sys.stdout, indent=2)
         sys.stdout.write("\n")
