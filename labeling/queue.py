@@ -43,7 +43,7 @@ class Chosen(NamedTuple):
 def state_file(url: str, project: int, folder: Path = FOLDER) -> Path:
     """Where what is known of a project of the server at ``url`` is kept."""
     parts = urlsplit(url)
-    place = f"{parts.netloc}{parts.path}".strip("/").replace("/", "-").replace(":", "-")
+    place = f"{parts.netloc}{parts.path}".strip("/").replace("/", "-").replace(":", "-") or "label-studio"
     return folder / f"{place}-project-{project}.db"
 
 
