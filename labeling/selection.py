@@ -97,6 +97,8 @@ def choose(candidates: Iterable[Candidate], add: int, mix: Mix, known: Mapping[s
         mix: in which proportions.
         known: texts of items that were chosen before, by id; no such item, nor one with such a text, is chosen again.
     """
+    if add <= 0:
+        return Selection([], 0.0, [])
     prints = {fingerprint(text): item_id for item_id, text in (known or {}).items()}
     texts: dict[str, Candidate] = {}
     listed: set[str] = set()
@@ -106,7 +108,7 @@ def choose(candidates: Iterable[Candidate], add: int, mix: Mix, known: Mapping[s
             listed.add(mark)
         elif mark not in texts or candidate.id < texts[mark].id:
             texts[mark] = candidate
-    add = max(0, min(add, len(texts)))
+    add = min(add, len(texts))
     if not add:
         return Selection([], 0.0, [])
     rate = audit_rate(mix.audit, add, len(listed), len(listed) + len(texts))
