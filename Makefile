@@ -12,7 +12,7 @@ PORT ?= 3000
 # further options for `feedback train` in the demo, e.g. TRAIN='--encoder none'
 TRAIN ?=
 
-.PHONY: help install demo bench-quality test coverage soak lint clean
+.PHONY: help install demo labelstudio bench-quality test coverage soak lint clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -46,6 +46,11 @@ demo: $(DEMO)/manifest.json  ## train on the starter data, measure, store, show 
 	$(BIN)/feedback import $(STARTER)/test.jsonl
 	$(BIN)/feedback deliver digest
 	$(BIN)/feedback serve --port $(PORT) --samples $(STARTER)/samples.jsonl $(if $(ONCE),--once)
+
+# where it listens
+LABEL_PORT ?= 8080
+labelstudio: .venv/installed .venv-labelstudio/installed  ## a Label Studio of your own with some tasks, to try it
+	@$(BIN)/feedback label studio --samples $(STARTER)/samples.jsonl --port $(LABEL_PORT) $(if $(ONCE),--once)
 
 # folder with the public sets, which are not shipped
 DATA ?= data
