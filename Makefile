@@ -12,7 +12,7 @@ PORT ?= 3000
 # further options for `feedback train` in the demo, e.g. TRAIN='--encoder none'
 TRAIN ?=
 
-.PHONY: help install demo labelstudio bench-quality test coverage soak lint clean
+.PHONY: help install demo labelstudio bench-quality test coverage soak browser lint clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -78,6 +78,9 @@ SOAK ?=
 soak: .venv/installed-test  ## kill service and worker 50 times over 5,000 items, on SQLite and on PostgreSQL
 	@$(BIN)/python tests/kills.py --store sqlite $(SOAK)
 	$(BIN)/python tests/kills.py --store postgresql $(SOAK)
+
+browser: .venv/installed-test .venv-labelstudio/installed  ## a labeler in Chromium changes and submits a task
+	@$(BIN)/python tests/labelstudio_browser.py
 
 clean:  ## remove environment, models and caches
 	rm -rf .venv .venv-labelstudio artifacts .mypy_cache .ruff_cache .hypothesis .coverage*
