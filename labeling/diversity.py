@@ -46,12 +46,16 @@ def k_centre(rows: csr_matrix, k: int, taken: Sequence[int] = ()) -> list[int]:
     if k == int(free.sum()):
         return np.flatnonzero(free).tolist()  # type: ignore[no-any-return]
     distance = _distances(rows, taken)
+    centre = np.zeros(rows.shape[1], np.float32)
     found: list[int] = []
     while len(found) < k:
         nearest = int(np.argmax(np.where(free, distance, -1.0)))
         found.append(nearest)
         free[nearest] = False
-        distance = np.minimum(distance, 1 - _similarity(rows, rows[nearest])[:, 0])
+        own = slice(rows.indptr[nearest], rows.indptr[nearest + 1])
+        centre[rows.indices[own]] = rows.data[own]
+        distance = np.minimum(distance, 1 - rows @ centre)
+        centre[rows.indices[own]] = 0
     return found
 
 

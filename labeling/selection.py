@@ -4,6 +4,7 @@ A part is drawn by chance, so that it tells how good the model is; the rest is w
 that differ in nothing but case, accents and signs, one stands for all.
 """
 
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
@@ -12,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from labeling.chance import audit_rate, lot
 from labeling.diversity import gram_rows, k_centre
-from models.records import FeedbackItem, Prediction, TaskPrediction
+from labeling.uncertainty import uncertainty
+from models.records import FeedbackItem, Prediction
 from models.text import fingerprint
 
 #: The most uncertain, that many times as many as are wanted, are what diversity chooses from; and how many at least and
@@ -171,25 +173,33 @@ def _uncertain(texts: Sequence[_Text], wanted: int, taken: Sequence[_Text]) -> l
     told = all(text.candidate.prediction is not None for text in pool)
     pool = pool[: min(max(_POOL * wanted, _SMALLEST_POOL), _LARGEST_POOL) if told else max(wanted, _LARGEST_POOL)]
     if wanted < len(pool):
-        rows = gram_rows([text.candidate.item.text for text in (*pool, *taken)])
-        pool = [pool[row] for row in k_centre(rows, wanted, range(len(pool), rows.shape[0]))]
+        pool = _spread(pool, wanted, taken)
     return [(text, "diverse" if text.candidate.prediction is None else "uncertain") for text in pool]
 
 
-def uncertainty(prediction: Prediction | None) -> float:
-    """How unsure a prediction is, in [0, 1]: that of its least sure task; 1 without a prediction.
+def _spread(pool: Sequence[_Text], wanted: int, taken: Sequence[_Text]) -> list[_Text]:
+    """So many of the pool, far from each other and from those taken; each language has its share of the pool.
 
-    Of a task with one answer it is one minus the margin between the two most probable labels (Scheffer et al. 2001);
-    of one with several, how near its most doubtful label is to one half. Probabilities are calibrated.
+    By n-grams alone, texts of a language with many characters are the farthest of all, and it would get everything.
     """
-    if prediction is None:
-        return 1.0
-    return max((_task_uncertainty(answer) for answer in prediction.tasks.values()), default=1.0)
+    groups: dict[str, list[_Text]] = {}
+    for text in pool:
+        groups.setdefault(_tongue(text.candidate), []).append(text)
+    exact = {tongue: wanted * len(group) / len(pool) for tongue, group in groups.items()}
+    shares = {tongue: int(share) for tongue, share in exact.items()}
+    rest = sorted(exact, key=lambda tongue: shares[tongue] - exact[tongue])  # the largest remainders first
+    for tongue in rest[: wanted - sum(shares.values())]:
+        shares[tongue] += 1
+    found = []
+    for tongue, group in groups.items():
+        near = [text for text in taken if _tongue(text.candidate) == tongue]
+        rows = gram_rows([text.candidate.item.text for text in (*group, *near)])
+        found += [group[row] for row in k_centre(rows, shares[tongue], range(len(group), rows.shape[0]))]
+    return found
 
 
-def _task_uncertainty(answer: TaskPrediction) -> float:
-    values = sorted(answer.probabilities.values(), reverse=True)
-    # a prediction does not say which kind a task is; those of several answers sum to one by rare accident only
-    if abs(sum(values) - 1) < 1e-4 and len(answer.labels) == 1:
-        return 1 - (values[0] - values[1])
-    return 1 - min(abs(2 * value - 1) for value in values)
+def _tongue(candidate: Candidate) -> str:
+    """The language of an item, else the script of its first letter."""
+    said = candidate.item.language or (candidate.prediction and candidate.prediction.language)
+    letter = next((character for character in candidate.item.text if character.isalpha()), " ")
+    return said or unicodedata.name(letter, "").partition(" ")[0]

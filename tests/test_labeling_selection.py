@@ -13,8 +13,9 @@ from label_studio_sdk.label_interface import LabelInterface
 from labeling.chance import audit_rate, lot
 from labeling.diversity import gram_rows, k_centre
 from labeling.interface import labeling_interface
-from labeling.selection import Candidate, Mix, choose, uncertainty
+from labeling.selection import Candidate, Mix, choose
 from labeling.tasks import check_predictions, context_of, shown_prediction, task_data
+from labeling.uncertainty import uncertainty
 from models.errors import SchemaError
 from models.labels import LabelSchema
 from models.records import FeedbackItem, ModelName, Prediction, TaskPrediction
@@ -204,6 +205,14 @@ def test_k_centre_finds_every_kind_of_text_where_chance_misses_many() -> None:
     by_chance = [len({kinds[row] for row in chance.sample(range(len(texts)), 10)}) for _ in range(200)]
     assert len(found) == 10
     assert np.mean(by_chance) < 5
+
+
+def test_no_language_gets_all_because_its_texts_are_short() -> None:
+    latin = [Candidate(f"l{n}", FeedbackItem(text=f"The parcel number {n} came too late again")) for n in range(80)]
+    chinese = [Candidate(f"c{n}", FeedbackItem(text=chr(0x4E00 + 7 * n) * 3 + chr(0x5000 + 11 * n))) for n in range(20)]
+    for items in ([*latin, *chinese], [*chinese, *latin]):
+        found = choose(items, 10, Mix(audit=0))
+        assert sum(one.candidate.id.startswith("c") for one in found.chosen) == 2
 
 
 def test_k_centre_stays_away_from_what_is_taken() -> None:
