@@ -12,7 +12,7 @@ PORT ?= 3000
 # further options for `feedback train` in the demo, e.g. TRAIN='--encoder none'
 TRAIN ?=
 
-.PHONY: help install demo bench-quality bench-store test coverage soak lint clean
+.PHONY: help install demo labelstudio bench-quality bench-store test coverage soak browser lint clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -24,6 +24,12 @@ help:  ## this list
 
 .venv/installed-test: .venv/installed
 	@$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+# Label Studio wants versions that this project cannot use: it has an environment of its own, of 1 GB
+.venv-labelstudio/installed: labeling/server-constraints.txt
+	@test -x .venv-labelstudio/bin/python || $(PYTHON) -m venv .venv-labelstudio
+	.venv-labelstudio/bin/python -m pip install --disable-pip-version-check --constraint $< label-studio
 	touch $@
 
 install: .venv/installed  ## the environment in .venv
@@ -40,6 +46,11 @@ demo: $(DEMO)/manifest.json  ## train on the starter data, measure, store, show 
 	$(BIN)/feedback import $(STARTER)/test.jsonl
 	$(BIN)/feedback deliver digest
 	$(BIN)/feedback serve --port $(PORT) --samples $(STARTER)/samples.jsonl $(if $(ONCE),--once)
+
+# where it listens
+LABEL_PORT ?= 8080
+labelstudio: .venv/installed .venv-labelstudio/installed  ## a Label Studio of your own with some tasks, to try it
+	@$(BIN)/feedback label studio --samples $(STARTER)/samples.jsonl --port $(LABEL_PORT) $(if $(ONCE),--once)
 
 # folder with the public sets, which are not shipped
 DATA ?= data
@@ -58,10 +69,11 @@ lint: .venv/installed-test  ## linters, types, import contracts
 # in the order of their names: the longest files, which have few tests, would else come last and leave a core idle
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test: lint  ## all of lint, and the tests
+# a Label Studio that is elsewhere is named in LABEL_STUDIO_BIN
+test: lint $(if $(LABEL_STUDIO_BIN),,.venv-labelstudio/installed)  ## all of lint, and the tests
 	@$(PYTEST)
 
-coverage: .venv/installed-test  ## the tests, and which lines they run; takes half as long again
+coverage: .venv/installed-test $(if $(LABEL_STUDIO_BIN),,.venv-labelstudio/installed)  ## the tests, and which lines they run; takes half as long again
 	@$(PYTEST) --cov --cov-report term:skip-covered
 
 # options for a run, e.g. SOAK='--kills 200 --items 20000 --seed 7'
@@ -70,5 +82,8 @@ soak: .venv/installed-test  ## kill service and worker 50 times over 5,000 items
 	@$(BIN)/python tests/kills.py --store sqlite $(SOAK)
 	$(BIN)/python tests/kills.py --store postgresql $(SOAK)
 
+browser: .venv/installed-test .venv-labelstudio/installed  ## a labeler in Chromium changes and submits a task
+	@$(BIN)/python tests/labelstudio_browser.py
+
 clean:  ## remove environment, models and caches
-	rm -rf .venv artifacts .mypy_cache .ruff_cache .hypothesis .coverage*
+	rm -rf .venv .venv-labelstudio artifacts .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from labeling import studio_commands
+from labeling.push_command import push_command
 from models import terminal
 
 label = typer.Typer(no_args_is_help=True, add_completion=False, help="Work with Label Studio.")
@@ -13,7 +15,6 @@ label = typer.Typer(no_args_is_help=True, add_completion=False, help="Work with 
 
 @label.callback()
 def _label() -> None:
-    # a callback, so that `label config` stays a sub-command while it is the only one
     """Work with Label Studio."""
 
 
@@ -39,3 +40,9 @@ def label_config(
     with atomic_write(out) as file:
         file.write(interface)
     terminal.say(f"written to {out}; next: paste it into the project's Settings > Labeling Interface > Code")
+
+
+label.command("studio")(studio_commands.studio_command)
+label.command("project")(studio_commands.project_command)
+label.command("connect")(studio_commands.connect_command)
+label.command("push")(push_command)
