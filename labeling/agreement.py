@@ -101,7 +101,8 @@ def _alphas(drawn: Floats, counts: Floats, within: Floats, apart: Floats) -> Flo
     observed = drawn @ within / size
     expected = np.einsum("bk,kl,bl->b", of_value, apart, of_value, optimize=True) / (size * (size - 1))
     found = np.full(len(drawn), np.nan)
-    return 1 - np.divide(observed, expected, out=found, where=expected > 0)
+    np.divide(observed, expected, out=found, where=expected > 0)
+    return np.subtract(1, found)
 
 
 def agreement(items: Sequence[Sequence[Mapping[str, tuple[str, ...]]]], schema: LabelSchema) -> dict[str, Any]:

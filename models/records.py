@@ -26,6 +26,10 @@ MAX_TEXT = 50_000
 #: Between several labels in one cell of a table.
 LIST_SEPARATOR = "|"
 
+#: Under this name `meta` says why a person gave no labels: they could not tell, or the text is no feedback.
+SET_ASIDE = "set_aside"
+CANNOT_TELL, NOT_FEEDBACK = "cannot_tell", "not_feedback"
+
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 
 Tier = Literal["linear", "combined"]
