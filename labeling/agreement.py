@@ -102,7 +102,8 @@ def _alphas(drawn: Floats, counts: Floats, within: Floats, apart: Floats) -> Flo
     expected = np.einsum("bk,kl,bl->b", of_value, apart, of_value, optimize=True) / (size * (size - 1))
     found = np.full(len(drawn), np.nan)
     np.divide(observed, expected, out=found, where=expected > 0)
-    return np.subtract(1, found)
+    result: Floats = 1 - found
+    return result
 
 
 def agreement(items: Sequence[Sequence[Mapping[str, tuple[str, ...]]]], schema: LabelSchema) -> dict[str, Any]:

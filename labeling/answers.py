@@ -49,8 +49,9 @@ def asked_tasks(config: str, schema: LabelSchema) -> tuple[list[str], list[str]]
     if lost := [name for name in schema.tasks if name not in controls]:
         notes.append(
             f"the project's interface does not ask for {', '.join(lost)}: expected the controls"
-            f" {', '.join(schema.tasks)}, got {', '.join(controls) or 'none'}; its items stay without these labels. Was it edited by hand? Make it"
-            " anew with `feedback label config`, or name the schema it was made from with --labels"
+            f" {', '.join(schema.tasks)}, got {', '.join(controls) or 'none'}; its items stay without these labels. Was"
+            " it edited by hand? Make it anew with `feedback label config`, or name the schema it was made from with"
+            " --labels"
         )
     if gained := [name for name in controls if name not in {*schema.tasks, SET_ASIDE, NOTE}]:
         notes.append(
