@@ -94,11 +94,6 @@ def read_answer(result: Sequence[Mapping[str, Any]], schema: LabelSchema, asked:
     return _checked(chosen, note, faults, schema, asked)
 
 
-def checked(chosen: Mapping[str, Sequence[str]], schema: LabelSchema, asked: Collection[str]) -> Answer:
-    """Choices as they were sent, by task, read by the schema as it is now."""
-    return _checked(chosen, None, [], schema, asked)
-
-
 def _checked(
     chosen: Mapping[str, Sequence[str]],
     note: str | None,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labeling.answers import asked_tasks, checked, read_answer
+from labeling.answers import asked_tasks, read_answer
 from labeling.interface import CANNOT_TELL, NOT_FEEDBACK, labeling_interface
 from models.labels import LabelSchema
 
@@ -62,12 +62,9 @@ def test_what_cannot_be_used_says_why(regions, fault: str) -> None:
     assert any(one.startswith(fault) for one in answer.faults), answer.faults
 
 
-def test_what_was_chosen_is_kept_and_read_again_by_another_schema() -> None:
+def test_what_was_chosen_is_kept() -> None:
     answer = read(region("category", "product/warranty"), region("sentiment", "negative"))
     assert answer.labels == {"category": ("product/warranty",), "sentiment": ("negative",)}
-    labels = [{"key": "product/warranty"}, {"key": "other"}]
-    wider = LabelSchema.model_validate({"tasks": {"category": {"kind": "multi", "labels": labels}}})
-    assert checked(answer.labels, wider, ["category"]).labels == {"category": ("product/warranty",)}
 
 
 def test_a_choice_that_lost_its_alias_is_known_by_its_title() -> None:
