@@ -26,6 +26,12 @@ help:  ## this list
 	@$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	touch $@
 
+# Label Studio wants versions that this project cannot use: it has an environment of its own, of 1 GB
+.venv-labelstudio/installed: labeling/server-constraints.txt
+	@test -x .venv-labelstudio/bin/python || $(PYTHON) -m venv .venv-labelstudio
+	.venv-labelstudio/bin/python -m pip install --disable-pip-version-check --constraint $< label-studio
+	touch $@
+
 install: .venv/installed  ## the environment in .venv
 
 # the model is kept when only the environment changed
@@ -55,10 +61,11 @@ lint: .venv/installed-test  ## linters, types, import contracts
 # in the order of their names: the longest files, which have few tests, would else come last and leave a core idle
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test: lint  ## all of lint, and the tests
+# a Label Studio that is elsewhere is named in LABEL_STUDIO_BIN
+test: lint $(if $(LABEL_STUDIO_BIN),,.venv-labelstudio/installed)  ## all of lint, and the tests
 	@$(PYTEST)
 
-coverage: .venv/installed-test  ## the tests, and which lines they run; takes half as long again
+coverage: .venv/installed-test $(if $(LABEL_STUDIO_BIN),,.venv-labelstudio/installed)  ## the tests, and which lines they run; takes half as long again
 	@$(PYTEST) --cov --cov-report term:skip-covered
 
 # options for a run, e.g. SOAK='--kills 200 --items 20000 --seed 7'
@@ -68,4 +75,4 @@ soak: .venv/installed-test  ## kill service and worker 50 times over 5,000 items
 	$(BIN)/python tests/kills.py --store postgresql $(SOAK)
 
 clean:  ## remove environment, models and caches
-	rm -rf .venv artifacts .mypy_cache .ruff_cache .hypothesis .coverage*
+	rm -rf .venv .venv-labelstudio artifacts .mypy_cache .ruff_cache .hypothesis .coverage*

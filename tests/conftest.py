@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import Engine
@@ -13,6 +14,12 @@ from models.threads import calm_barriers
 
 calm_barriers()
 
+if TYPE_CHECKING:
+    from label_studio_sdk.client import LabelStudio
+
+from labeling.client import connect  # noqa: E402
+from labeling.server import Studio, find_binary  # noqa: E402
+from labeling.server import running as running_studio  # noqa: E402
 from models.classifier import Classifier  # noqa: E402  (compute libraries are loaded after their settings)
 from models.labels import DEFAULT_SCHEMA, LabelSchema  # noqa: E402
 from models.progress import Silent  # noqa: E402
@@ -141,6 +148,19 @@ def service_url(model_folder: Path) -> Iterator[str]:
     settings = Settings(model=model_folder, threads=1)
     with running(settings, "127.0.0.1", port, Silent()):
         yield base_url("127.0.0.1", port)
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """The real Label Studio; a test that needs it fails where it is not installed."""
+    with running_studio(tmp_path_factory.mktemp("labelstudio"), find_binary(ROOT), Silent()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def studio_client(studio: Studio) -> "LabelStudio":
+    """The SDK, connected to it."""
+    return connect(studio.url, studio.key)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,193 @@
+"""What is worth a person's minute: which items are given to labelers, and why.
+
+A part is drawn by chance, so that it tells how good the model is; the rest is what a model learns most from. Of texts
+that differ in nothing but case, accents and signs, one stands for all.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from labeling.chance import audit_rate, lot
+from labeling.diversity import gram_rows, k_centre
+from models.records import FeedbackItem, Prediction, TaskPrediction
+from models.text import fingerprint
+
+#: The most uncertain, that many times as many as are wanted, are what diversity chooses from; and how many at least and
+#: at most. Of more, where nothing tells them apart, chance takes so many.
+_POOL, _SMALLEST_POOL, _LARGEST_POOL = 4, 200, 20_000
+
+Why = Literal["audit", "out of scope", "not ours", "needs review", "disagreement", "uncertain", "diverse"]
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+class Mix(BaseModel):
+    """What is chosen, in which proportions.
+
+    ``audit`` is the share that chance draws; the rest goes to what needs ``review``, to ``disagreement`` and to what is
+    ``uncertain`` and diverse, in the proportion of these weights. What one of them cannot fill, the last one takes.
+    ``blind`` is the share, of all of them, that is shown without a prediction. ``seed`` decides all chance.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    audit: Share = 0.2
+    review: Weight = 0.25
+    disagreement: Weight = 0.25
+    uncertain: Annotated[float, Field(gt=0)] = 0.5
+    blind: Share = 0.1
+    seed: int = 13
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An item that may be given to a labeler.
+
+    ``flag`` says why a person should look in any case, None if nothing does; ``disagreement`` in [0, 1] how far the
+    parts of the model are apart, None if that is not known.
+    """
+
+    id: str
+    item: FeedbackItem
+    prediction: Prediction | None = None
+    flag: Literal["not ours", "needs review"] | None = None
+    disagreement: float | None = None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A candidate that is given to a labeler: ``why``, whether ``blind``, and, if it is in the audit, the
+    ``probability`` with which it got there."""
+
+    candidate: Candidate
+    why: Why
+    probability: float | None
+    blind: bool
+
+
+class Selection(NamedTuple):
+    """What was chosen, in the order in which it is shown; and ``rate``, the probability of the audit, with which of
+    those known before are in it now."""
+
+    chosen: list[Chosen]
+    rate: float
+    known_in_audit: list[str]
+
+
+class _Text(NamedTuple):
+    """A candidate that stands for its text, which is known by a fingerprint."""
+
+    print: str
+    candidate: Candidate
+
+
+def choose(candidates: Iterable[Candidate], add: int, mix: Mix, known: Mapping[str, str] | None = None) -> Selection:
+    """Choose ``add`` items.
+
+    Chance comes first and takes what it draws, be it more than ``add``; its share is right on average. Out of scope and
+    not ours come before what else needs review.
+
+    Args:
+        candidates: all items of the source, also those that were chosen before: they count in the audit's probability.
+        add: how many are wanted.
+        mix: in which proportions.
+        known: texts of items that were chosen before, by id; no such item, nor one with such a text, is chosen again.
+    """
+    prints = {fingerprint(text): item_id for item_id, text in (known or {}).items()}
+    texts: dict[str, Candidate] = {}
+    listed: set[str] = set()
+    for candidate in candidates:
+        mark = fingerprint(candidate.item.text)
+        if mark in prints or candidate.id in (known or {}):
+            listed.add(mark)
+        elif mark not in texts or candidate.id < texts[mark].id:
+            texts[mark] = candidate
+    add = max(0, min(add, len(texts)))
+    if not add:
+        return Selection([], 0.0, [])
+    rate = audit_rate(mix.audit, add, len(listed), len(listed) + len(texts))
+    # in the order of their lots, whatever the order they came in
+    left = sorted((_Text(*pair) for pair in texts.items()), key=lambda text: lot("order", mix.seed, text.print))
+    picked: list[tuple[_Text, Why]] = [(text, "audit") for text in left if lot("audit", mix.seed, text.print) < rate]
+    for take, wanted in _quotas(add - len(picked), mix):
+        gone = {text.print for text, _ in picked}
+        wanted = add - len(picked) if take is _uncertain else wanted
+        picked += take([text for text in left if text.print not in gone], wanted, [text for text, _ in picked])
+    picked.sort(key=lambda pair: lot("order", mix.seed, pair[0].print))
+    return Selection(
+        [
+            Chosen(
+                text.candidate, why, rate if why == "audit" else None, lot("blind", mix.seed, text.print) < mix.blind
+            )
+            for text, why in picked
+        ],
+        rate,
+        sorted(prints[mark] for mark in listed if mark in prints and lot("audit", mix.seed, mark) < rate),
+    )
+
+
+_Take = Callable[[Sequence[_Text], int, Sequence[_Text]], list[tuple[_Text, Why]]]
+
+
+def _quotas(left: int, mix: Mix) -> list[tuple[_Take, int]]:
+    whole = mix.review + mix.disagreement + mix.uncertain
+    left = max(0, left)
+    return [
+        (_review, round(left * mix.review / whole)),
+        (_disagreement, round(left * mix.disagreement / whole)),
+        (_uncertain, left),  # and what the others could not fill
+    ]
+
+
+def _review(texts: Sequence[_Text], wanted: int, _: Collection[_Text]) -> list[tuple[_Text, Why]]:
+    flagged = [(text, why) for text in texts if (why := _flag(text.candidate)) is not None]
+    flagged.sort(key=lambda pair: (pair[1] == "needs review", -uncertainty(pair[0].candidate.prediction)))
+    return flagged[:wanted]
+
+
+def _flag(candidate: Candidate) -> Why | None:
+    said = candidate.prediction
+    if said is not None and said.out_of_scope:
+        return "out of scope"
+    return candidate.flag or ("needs review" if said is not None and said.abstained else None)
+
+
+def _disagreement(texts: Sequence[_Text], wanted: int, _: Collection[_Text]) -> list[tuple[_Text, Why]]:
+    apart = [text for text in texts if text.candidate.disagreement]
+    apart.sort(key=lambda text: -(text.candidate.disagreement or 0))
+    return [(text, "disagreement") for text in apart[:wanted]]
+
+
+def _uncertain(texts: Sequence[_Text], wanted: int, taken: Sequence[_Text]) -> list[tuple[_Text, Why]]:
+    if wanted <= 0:
+        return []
+    pool = sorted(texts, key=lambda text: -uncertainty(text.candidate.prediction))
+    told = all(text.candidate.prediction is not None for text in pool)
+    pool = pool[: min(max(_POOL * wanted, _SMALLEST_POOL), _LARGEST_POOL) if told else max(wanted, _LARGEST_POOL)]
+    if wanted < len(pool):
+        rows = gram_rows([text.candidate.item.text for text in (*pool, *taken)])
+        pool = [pool[row] for row in k_centre(rows, wanted, range(len(pool), rows.shape[0]))]
+    return [(text, "diverse" if text.candidate.prediction is None else "uncertain") for text in pool]
+
+
+def uncertainty(prediction: Prediction | None) -> float:
+    """How unsure a prediction is, in [0, 1]: that of its least sure task; 1 without a prediction.
+
+    Of a task with one answer it is one minus the margin between the two most probable labels (Scheffer et al. 2001);
+    of one with several, how near its most doubtful label is to one half. Probabilities are calibrated.
+    """
+    if prediction is None:
+        return 1.0
+    return max((_task_uncertainty(answer) for answer in prediction.tasks.values()), default=1.0)
+
+
+def _task_uncertainty(answer: TaskPrediction) -> float:
+    values = sorted(answer.probabilities.values(), reverse=True)
+    # a prediction does not say which kind a task is; those of several answers sum to one by rare accident only
+    if abs(sum(values) - 1) < 1e-4 and len(answer.labels) == 1:
+        return 1 - (values[0] - values[1])
+    return 1 - min(abs(2 * value - 1) for value in values)
