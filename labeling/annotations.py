@@ -1,7 +1,7 @@
 """The annotations of one project on a Label Studio server, as pulling needs them."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,6 +10,7 @@ from models.progress import Advance
 
 if TYPE_CHECKING:
     from label_studio_sdk.client import LabelStudio
+    from label_studio_sdk.core.request_options import RequestOptions
 
 _PAGE = 1000
 #: Tasks of one request; their ids stand in its address.
@@ -49,23 +50,24 @@ class Annotations:
 
         A task changes with each annotation that is made, edited or deleted.
         """
-        filters = [("updated_at", "Datetime", since)]
+        filters: list[tuple[str, str, str | int]] = [("updated_at", "Datetime", since or "")]
         if since is None:
             filters = [("total_annotations", "Number", 0), ("cancelled_annotations", "Number", 0)]
         items = [
             {"filter": f"filter:tasks:{name}", "operator": "greater", "type": kind, "value": value}
             for name, kind, value in filters
         ]
-        with explained(f"listing the annotations of project {self.project}"):
-            tasks = self._client.tasks.list(
+        doing = f"listing the annotations of project {self.project}"
+        with explained(doing):
+            # with `fields` the server would leave the annotations out, or predict what it has no prediction for
+            tasks: Iterable[Any] = self._client.tasks.list(
                 project=self.project,
-                fields="task_only",
                 include="id,updated_at,annotations",
                 page_size=_PAGE,
                 query=json.dumps({"filters": {"conjunction": "or", "items": items}}),
             )
             return [
-                Listed(task.id, as_utc(task.updated_at), {one["id"]: one["updated_at"] for one in _rows(task)})
+                Listed(task.id, as_utc(task.updated_at), {one["id"]: one["updated_at"] for one in _rows(task, doing)})
                 for task in tasks
             ]
 
@@ -80,7 +82,7 @@ class Annotations:
 
     def _export(self, ids: list[int] | None, advance: Advance) -> list[dict[str, Any]]:
         # `ids` of the SDK is not what the server reads
-        chosen: dict[str, Any] = {"additional_query_parameters": {"ids[]": [str(one) for one in ids]}} if ids else {}
+        chosen: RequestOptions = {"additional_query_parameters": {"ids[]": [str(one) for one in ids]}} if ids else {}
         doing = f"reading the annotations of project {self.project}"
         with explained(doing):
             chunks = self._client.projects.exports.download_sync(
@@ -88,7 +90,9 @@ class Annotations:
             )
             found = json.loads(b"".join(chunks))
         if not isinstance(found, list):
-            raise LabelStudioError(f"{doing}: expected a list of tasks, got {type(found).__name__}; is it version 1.23?")
+            raise LabelStudioError(
+                f"{doing}: expected a list of tasks, got {type(found).__name__}; is it version 1.23?"
+            )
         advance(len(found))
         return found
 
@@ -109,5 +113,8 @@ def as_utc(moment: object) -> str:
     return parsed.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _rows(task: Any) -> list[dict[str, Any]]:
-    return [one for one in task.annotations or [] if isinstance(one, dict)]
+def _rows(task: Any, doing: str) -> list[dict[str, Any]]:
+    # an answer without annotations must never be taken for annotations that were deleted
+    if not isinstance(task.annotations, list) or not all(isinstance(one, dict) for one in task.annotations):
+        raise LabelStudioError(f"{doing}: expected the annotations of each task, got none; see the server's version")
+    return task.annotations

@@ -11,12 +11,13 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from labeling.annotations import Annotations, as_utc
 from labeling.answers import asked_tasks, explain, read_answer
+from labeling.changes import Known, View, count_after, gone_from, is_news, look
 from labeling.state import State
 from models.labels import LabelSchema
 from models.progress import Progress
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 #: How far the last pull came: the time of the last change that it saw, by the server's clock.
 MARK = "pulled_until"
-#: A change that began before that moment may have ended after it.
-_OVERLAP = timedelta(minutes=2)
 
 
 @dataclass
@@ -67,13 +66,13 @@ def pull(
         try:
             known = _known(state)
             asked, notes = asked_tasks(source.about()[0], schema)
-            view = _look(source, known, None if full else _mark(state), progress)
-            if not view.complete and source.about()[1] != _count_after(known, view):
+            view = look(source, known, None if full else _mark(state), progress)
+            if not view.complete and source.about()[1] != count_after(view, known):
                 # of many that are deleted at once nothing is told by their tasks
-                view = _look(source, known, None, progress)
+                view = look(source, known, None, progress)
             found = Pulled(notes=notes)
             rows = list(_read(view, known, schema, asked, found))
-            gone = _gone(known, view)
+            gone = gone_from(view, known)
             found.deleted = len(gone)
             _write(state, rows, gone, view.newest)
             found.notes += _strangers(state)
@@ -95,89 +94,17 @@ def _alone(path: Path, progress: Progress) -> Iterator[None]:
         yield
 
 
-class _Known(NamedTuple):
-    """An annotation in the state."""
-
-    task_id: int
-    updated_at: str
-    state: str
-
-
-@dataclass
-class _View:
-    """What the server has: annotations with their times by task, of all tasks if ``complete``; of some the content.
-
-    ``newest`` is when the last of these tasks changed.
-    """
-
-    tasks: dict[int, dict[int, str]]
-    complete: bool
-    newest: str | None
-    content: list[dict[str, Any]] = field(default_factory=list)
-    people: Mapping[int, str] = field(default_factory=dict)
-
-
-def _known(state: State) -> dict[int, _Known]:
+def _known(state: State) -> dict[int, Known]:
     rows = state.rows("SELECT annotation_id, task_id, updated_at, state FROM annotations")
-    return {row["annotation_id"]: _Known(row["task_id"], row["updated_at"], row["state"]) for row in rows}
+    return {row["annotation_id"]: Known(row["task_id"], row["updated_at"], row["state"]) for row in rows}
 
 
 def _mark(state: State) -> str | None:
     return next((str(row["value"]) for row in state.rows("SELECT value FROM marks WHERE name = ?", MARK)), None)
 
 
-def _look(source: Annotations, known: Mapping[int, _Known], mark: str | None, progress: Progress) -> _View:
-    """What changed since ``mark``, or all; with the content of what is not known."""
-    if not known:
-        # most is new: everything is read at once
-        with progress.stage("reading annotations", None, "tasks") as advance:
-            content = list(source.tasks(None, advance))
-        view = _View({}, True, max((as_utc(task["updated_at"]) for task in content), default=None), content)
-    else:
-        with progress.stage("looking for what changed"):
-            listed = source.listed(None if mark is None else _before(mark))
-        newest = max((task.updated_at for task in listed), default=None)
-        view = _View({task.id: dict(task.annotations) for task in listed}, mark is None, newest)
-        unread = {task for task, annotations in view.tasks.items() if _differ(annotations, known)}
-        # what could not be used may have become usable by another schema
-        unread |= {one.task_id for one in known.values() if one.state == "unreadable"}
-        if unread:
-            with progress.stage("reading annotations", len(unread), "tasks") as advance:
-                view.content = list(source.tasks(unread, advance))
-    for task in view.content:
-        view.tasks[task["id"]] = {one["id"]: as_utc(one["updated_at"]) for one in task["annotations"]}
-    if view.content:
-        view.people = source.people()
-    return view
-
-
-def _differ(annotations: Mapping[int, str], known: Mapping[int, _Known]) -> bool:
-    return any(_is_news(one, as_utc(at), known) for one, at in annotations.items())
-
-
-def _is_news(annotation: int, at: str, known: Mapping[int, _Known]) -> bool:
-    before = known.get(annotation)
-    return before is None or before.updated_at != at or before.state == "deleted"
-
-
-def _gone(known: Mapping[int, _Known], view: _View) -> list[int]:
-    return [
-        annotation
-        for annotation, one in known.items()
-        if one.state != "deleted"
-        and (one.task_id in view.tasks or view.complete)
-        and annotation not in view.tasks.get(one.task_id, {})
-    ]
-
-
-def _count_after(known: Mapping[int, _Known], view: _View) -> int:
-    """How many annotations there are if nothing happened that the view does not show."""
-    others = sum(one.state != "deleted" and one.task_id not in view.tasks for one in known.values())
-    return others + sum(map(len, view.tasks.values()))
-
-
 def _read(
-    view: _View, known: Mapping[int, _Known], schema: LabelSchema, asked: list[str], found: Pulled
+    view: View, known: Mapping[int, Known], schema: LabelSchema, asked: list[str], found: Pulled
 ) -> Iterator[tuple[object, ...]]:
     """Rows of the state for what is new or edited, or can be used now."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -185,11 +112,11 @@ def _read(
         for one in task["annotations"]:
             number, at = one["id"], as_utc(one["updated_at"])
             before = known.get(number)
-            news = _is_news(number, at, known)
+            news = is_news(number, at, known)
             if before is not None and not news and before.state != "unreadable":
                 continue
-            answer = read_answer(one["result"] or [], schema, asked)
-            state = "skipped" if one["was_cancelled"] else "unreadable" if answer.faults else "live"
+            answer = read_answer(one.get("result") or [], schema, asked)
+            state = "skipped" if one.get("was_cancelled") else "unreadable" if answer.faults else "live"
             if state == "unreadable":
                 place = f"annotation {number} of task {task['id']}"
                 found.rejects.append(Reject(place, explain(answer.faults), one["result"]))
@@ -201,14 +128,14 @@ def _read(
                 continue
             found.skipped += state == "skipped"
             labels = {} if state == "skipped" else answer.labels
-            who = _annotator(one["completed_by"], view.people)
+            who = _annotator(one.get("completed_by"), view.people)
             said = json.dumps(labels, ensure_ascii=False)
-            yield number, at, task["id"], who, state, said, answer.set_aside, answer.note, one["lead_time"], now
+            yield number, at, task["id"], who, state, said, answer.set_aside, answer.note, one.get("lead_time"), now
 
 
 def _annotator(user: Any, people: Mapping[int, str]) -> str:
     number = user.get("id") if isinstance(user, dict) else user
-    return people.get(number, f"user {number}" if number is not None else "unknown")
+    return "unknown" if number is None else people.get(number, f"user {number}")
 
 
 _UPSERT = """
@@ -225,7 +152,9 @@ ON CONFLICT (annotation_id) DO UPDATE SET
 def _write(state: State, rows: list[tuple[object, ...]], gone: list[int], newest: str | None) -> None:
     with state.changing() as connection:
         connection.executemany(_UPSERT, rows)
-        connection.executemany("UPDATE annotations SET state = 'deleted' WHERE annotation_id = ?", [(one,) for one in gone])
+        connection.executemany(
+            "UPDATE annotations SET state = 'deleted' WHERE annotation_id = ?", [(one,) for one in gone]
+        )
         # what the annotators of a task say together may be another thing now
         connection.executemany(
             "UPDATE annotations SET reported_at = NULL WHERE task_id IN"
@@ -250,7 +179,3 @@ def _strangers(state: State) -> list[str]:
         f"{row[0]} answered task(s) are of no item that was pushed from here: they are kept and make no corrections; if"
         " a push was stopped, run it again, and pull"
     ]
-
-
-def _before(mark: str) -> str:
-    return as_utc(datetime.fromisoformat(mark) - _OVERLAP)
