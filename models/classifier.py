@@ -158,7 +158,10 @@ class Classifier:
         if not items:
             return []
         languages = [language_of(item) for item in items]
-        parts = self._scores_as_needed([normalise(item.text) for item in items], languages)
+        return self.predictions(self._scores_as_needed([normalise(item.text) for item in items], languages), languages)
+
+    def predictions(self, parts: PartScores, languages: Sequence[str]) -> list[Prediction]:
+        """The predictions of N texts in these languages, of which the parts say this."""
         answers = self.answers(parts, languages)
         return [
             Prediction(
@@ -171,7 +174,7 @@ class Classifier:
                 model=self.model,
                 label_schema=self.schema.digest,
             )
-            for row in range(len(items))
+            for row in range(len(languages))
         ]
 
     def probabilities(self, texts: Sequence[str], tier: Tier) -> Scores:

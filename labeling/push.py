@@ -1,0 +1,159 @@
+"""Giving items to labelers: chosen, written down, sent; whatever happens in between, each is there once.
+
+Label Studio recognises nothing that is sent twice. So what was chosen is on disk before it is sent, and is sent only
+while no task of it is known; after a crash between sending and writing that down, the tasks that are there are found
+by the id of their item. Of two pushes to a project the second waits for the first.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labeling import queue
+from labeling.client import LabelStudioError
+from labeling.remote import BATCH, Remote
+from labeling.selection import Mix, choose
+from labeling.settle import look
+from labeling.sources import Source
+from labeling.state import State
+from labeling.tasks import check_predictions, shown_prediction, task_data
+from labeling.update import Updated, update
+from models.progress import Progress
+
+if TYPE_CHECKING:
+    from label_studio_sdk.client import LabelStudio
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a push came to.
+
+    ``added`` tasks in all, newly chosen ones by ``why``, ``blind`` of them without a prediction; ``resumed``, which an
+    earlier push had chosen and not sent; ``found``, which it had sent without writing that down; ``removed``, which
+    were there twice; ``updated``, which show another model now; ``without`` a prediction, since the source does not
+    tell the present model's; ``open``, which wait for an answer.
+    """
+
+    added: int
+    why: Mapping[str, int]
+    blind: int
+    resumed: int
+    found: int
+    removed: int
+    updated: int
+    without: int
+    open: int
+
+
+def push(
+    client: "LabelStudio",
+    project: int,
+    path: Path,
+    source: Source,
+    n: int,
+    mix: Mix,
+    progress: Progress,
+    *,
+    seed: int | None = None,
+) -> Pushed:
+    """Fill a project up to ``n`` open tasks.
+
+    A second push therefore adds nothing until labelers have answered and their answers were pulled.
+
+    Args:
+        client: from :func:`labeling.client.connect`.
+        project: id of the project.
+        path: its state, from :func:`labeling.queue.state_file`.
+        source: where the items come from; it is read after what was left over has been sent.
+        n: how many tasks shall be open.
+        mix: what is chosen; its seed is that of the project's first push.
+        progress: told of every batch.
+        seed: that of ``mix`` if a person gave one.
+
+    Raises:
+        LabelStudioError: the project or the server is away; what was done stays, and the same call goes on.
+        SchemaError: the project's interface has not the labels of a prediction; nothing was sent.
+        ConfigError: ``seed`` is another than that of the project.
+    """
+    with queue.alone(path, progress):
+        remote = Remote(client, project)
+        state = State(path)
+        try:
+            mix = mix.model_copy(update={"seed": queue.settle_seed(state, seed, mix.seed)})
+            return _push(remote, state, source, n, mix, progress)
+        except LabelStudioError as error:
+            left = len(queue.unsent(state))
+            kept = f"; {left:,} chosen item(s) are kept, the same command sends them" if left else ""
+            raise LabelStudioError(f"{error}{kept}", error.status) from None
+        finally:
+            state.close()
+
+
+def _push(remote: Remote, state: State, source: Source, n: int, mix: Mix, progress: Progress) -> Pushed:
+    left = queue.unsent(state)
+    there = look(remote, state, progress)
+    found = len(left) - len(queue.unsent(state))
+    resumed = _send(remote, state, progress)
+    candidates = source.read()
+    version = source.version(candidates)
+    changed = update(remote, state, source, candidates, version, there.gone, progress) if version else Updated(0, 0)
+    add = n - len(queue.open_items(state, there.gone))
+    selection = choose(candidates, add, mix, there.foreign | queue.known_texts(state))
+    chosen = source.up_to_date([one.candidate for one in selection.chosen], version)
+    check_predictions(
+        remote.interface,
+        ((one.id, shown_prediction(one.prediction)) for one in chosen if one.prediction is not None),
+    )
+    queue.add(state, selection, chosen)
+    added = _send(remote, state, progress)
+    if resumed:
+        # the server may have finished what it was sent before the crash only now
+        there = look(remote, state, progress, removed=there.removed)
+    still_open = queue.open_items(state, there.gone)
+    _face(remote, version, still_open)
+    return Pushed(
+        added=added,
+        why=Counter(one.why for one in selection.chosen),
+        blind=sum(one.blind for one in selection.chosen),
+        resumed=resumed,
+        found=found,
+        removed=there.removed,
+        updated=changed.updated,
+        without=changed.without + sum(one.prediction is None for one in chosen),
+        open=len(still_open),
+    )
+
+
+def _send(remote: Remote, state: State, progress: Progress) -> int:
+    """Send what is waiting; how many that were."""
+    waiting = queue.unsent(state)
+    if not waiting:
+        return 0
+    shown = [None if one.shown is None else shown_prediction(one.shown) for one in waiting]
+    check_predictions(
+        remote.interface, ((one.item_id, said) for one, said in zip(waiting, shown, strict=True) if said is not None)
+    )
+    with progress.stage(f"sending to project {remote.id}", len(waiting), "tasks") as advance:
+        for start in range(0, len(waiting), BATCH):
+            batch = waiting[start : start + BATCH]
+            tasks = [
+                {"data": task_data(one.item_id, one.item)} | ({"predictions": [said]} if said else {})
+                for one, said in zip(batch, shown[start : start + BATCH], strict=True)
+            ]
+            ids = remote.send(tasks)
+            if len(ids) != len(batch):
+                raise LabelStudioError(
+                    f"adding tasks to project {remote.id}: expected the ids of {len(batch):,} tasks, got {len(ids):,}"
+                )
+            queue.set_tasks(state, {one.item_id: task_id for one, task_id in zip(batch, ids, strict=True)})
+            advance(len(batch))
+    return len(waiting)
+
+
+def _face(remote: Remote, version: str | None, still_open: Iterable[queue.Chosen]) -> None:
+    """Let the project show the present model, if no open task shows another."""
+    shown = {one.model_version for one in still_open if one.shown is not None}
+    if version is not None and shown == {version} and remote.model_version != version:
+        remote.show_version(version)
