@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from labeling.pull_commands import pull_command, status_command
 from models import terminal
 
 label = typer.Typer(no_args_is_help=True, add_completion=False, help="Work with Label Studio.")
@@ -39,3 +40,7 @@ def label_config(
     with atomic_write(out) as file:
         file.write(interface)
     terminal.say(f"written to {out}; next: paste it into the project's Settings > Labeling Interface > Code")
+
+
+label.command("pull")(pull_command)
+label.command("status")(status_command)

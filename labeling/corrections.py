@@ -1,7 +1,7 @@
 """Corrections: what labelers settled, as records to train with that tell who said what, when, of which prediction."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from models.files import atomic_write
 from models.labels import LabelSchema
 from models.records import SET_ASIDE, LabeledItem
 from models.rejects import Reject
+from models.text import UNKNOWN
 
 #: Under this name `meta` of a record tells how it came about.
 ABOUT = "correction"
@@ -24,6 +25,7 @@ class Answered:
 
     ``predicted`` are the labels by task that were shown, or, if ``blind``, would have been; None without a prediction.
     ``probability`` in (0, 1] is that with which chance chose it for the audit, None if it is not in that.
+    ``language`` is the one it says, else the one that was detected.
     ``versions`` are all its annotations, deleted and skipped ones too, with the time of the last change.
     ``reported`` tells that all of it was handed on.
     """
@@ -35,6 +37,7 @@ class Answered:
     probability: float | None
     predicted: dict[str, tuple[str, ...]] | None
     model_version: str | None
+    language: str
     given: tuple[Given, ...]
     joined: Joined
     notes: tuple[str, ...]
@@ -81,15 +84,18 @@ def answered(state: State, schema: LabelSchema, rule: Rule = "majority", adjudic
             place = f"item {row['item_id']} (task {row['task_id']})"
             rejects.append(Reject(place, "; ".join(faults), [json.loads(one["labels"]) for one in live]))
             continue
+        record = LabeledItem.model_validate_json(row["record"])
+        prediction = json.loads(row["prediction"] or "{}")
         found.append(
             Answered(
                 item_id=row["item_id"],
-                record=LabeledItem.model_validate_json(row["record"]),
+                record=record,
                 why=row["why"],
                 blind=bool(row["blind"]),
                 probability=row["probability"],
-                predicted=_predicted(row["prediction"]),
+                predicted=_predicted(prediction),
                 model_version=row["model_version"],
+                language=record.language or prediction.get("language", UNKNOWN),
                 given=tuple(given),
                 joined=join(given, schema, rule, adjudicators),
                 notes=tuple(one["note"] for one in live if one["note"]),
@@ -117,10 +123,10 @@ def _faults(given: Given, schema: LabelSchema) -> list[str]:
     ]
 
 
-def _predicted(prediction: str | None) -> dict[str, tuple[str, ...]] | None:
-    if prediction is None:
+def _predicted(prediction: Mapping[str, Any]) -> dict[str, tuple[str, ...]] | None:
+    if not prediction:
         return None
-    return {task: tuple(answer["labels"]) for task, answer in json.loads(prediction)["tasks"].items()}
+    return {task: tuple(answer["labels"]) for task, answer in prediction["tasks"].items()}
 
 
 def record_of(item: Answered, schema: LabelSchema) -> dict[str, Any]:

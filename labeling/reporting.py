@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from labeling.corrections import Answered
+from labeling.service import ServiceError
 from labeling.state import State
-from models.errors import ConfigError, FeedbackError
+from models.errors import ConfigError
 from models.progress import Progress
 from models.rejects import Reject
 
@@ -25,10 +26,6 @@ _LONGEST = 200
 #: Corrections between two notes of what was handed on.
 _BATCH = 50
 _REPEATED = 500
-
-
-class ReportingError(FeedbackError):
-    """The service cannot be reached, or cannot take corrections now."""
 
 
 def report(url: str, state: State, items: Sequence[Answered], progress: Progress) -> tuple[int, list[Reject]]:
@@ -47,7 +44,7 @@ def report(url: str, state: State, items: Sequence[Answered], progress: Progress
 
     Raises:
         ConfigError: ``url`` is no address.
-        ReportingError: the service is away; what was handed on is remembered, and the same call goes on.
+        ServiceError: the service is away; what was handed on is remembered, and the same call goes on.
     """
     import httpx
 
@@ -72,12 +69,12 @@ def report(url: str, state: State, items: Sequence[Answered], progress: Progress
                     if answer.status_code in (404, 409, 422):
                         rejects.append(Reject(f"item {item.item_id}", _said(answer), event_of(item)))
                     elif answer.status_code >= 300:
-                        raise ReportingError(_away(url, _said(answer), done + len(taken), len(waiting)))
+                        raise ServiceError(_away(url, _said(answer), done + len(taken), len(waiting)))
                     else:
                         taken.append(item)
             except httpx.HTTPError as error:
                 reason = str(error)[:_REPEATED] or type(error).__name__
-                raise ReportingError(_away(url, reason, done + len(taken), len(waiting))) from None
+                raise ServiceError(_away(url, reason, done + len(taken), len(waiting))) from None
             finally:
                 _remember(state, taken)
             done += len(taken)
