@@ -115,8 +115,8 @@ def status_command(
     path = state_file(address, project)
     if not path.exists():
         raise DataError(
-            f"{path}: expected what is known of project {project} at {address or '(no LABEL_STUDIO_URL)'}, found nothing;"
-            " run feedback label push or pull first, from the same folder and with the same address"
+            f"{path}: expected what is known of project {project} at {address or '(no LABEL_STUDIO_URL)'}, found"
+            " nothing; run feedback label push or pull first, from the same folder and with the same address"
         )
     state = State(path)
     try:
