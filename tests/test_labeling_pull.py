@@ -1,25 +1,31 @@
 """Pulling from a real Label Studio: each version once, edits and deletions followed, whatever happens in between."""
 
+import contextlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 import pytest
 from label_studio_sdk.client import LabelStudio
-from labelstudio_support import new_project
+from labeling_support import DEFECT, OTHER, SCHEMA, add_item, predicted, result
+from labelstudio_support import environment_of, new_project
+from support import ROOT, free_port, read_jsonl
+from typer.testing import CliRunner
 
-from labeling.client import LabelStudioError
+from feedback import app
+from labeling.client import LabelStudioError, connect
+from labeling.corrections import answered
 from labeling.interface import labeling_interface
 from labeling.pull import Pulled, pull
-from labeling.state import State
+from labeling.queue import state_file
+from labeling.server import Studio, find_binary, running
+from labeling.state import FOLDER, State
 from models.labels import LabelSchema
-from models.progress import Silent
-from models.records import FeedbackItem, ModelName, Prediction, TaskPrediction
-
-SCHEMA = LabelSchema.load()
-DEFECT, OTHER = "product/defect", "other"
+from models.progress import Advance, Silent
 
 
 class Desk(NamedTuple):
@@ -49,50 +55,15 @@ class Desk(NamedTuple):
         return [row["state"] for row in self.rows()]
 
 
-def result(*categories: str, sentiment: str = "negative") -> list[dict[str, Any]]:
-    def region(name: str, *choices: str) -> dict[str, Any]:
-        return {"from_name": name, "to_name": "text", "type": "choices", "value": {"choices": list(choices)}}
-
-    return [region("category", *categories), region("sentiment", sentiment)]
-
-
-def predicted(category: str, sentiment: str) -> Prediction:
-    def of(label: str) -> TaskPrediction:
-        return TaskPrediction(labels=(label,), confidence=0.9, abstained=False, probabilities={label: 0.9})
-
-    return Prediction(
-        tasks={"category": of(category), "sentiment": of(sentiment)},
-        language="en",
-        truncated=False,
-        tier="linear",
-        model=ModelName(name="m", version="1"),
-        label_schema=SCHEMA.digest,
-    )
-
-
-def fill(desk: Desk, count: int) -> None:
+def fill(desk: Desk, count: int, *, annotations: Sequence[dict[str, Any]] = ()) -> None:
     """Tasks on the server, and items in the state as a push writes them."""
-    state = State(desk.path)
-    texts = [f"feedback number {number}" for number in range(count)]
-    made = desk.client.projects.import_tasks(
-        desk.project, request=[{"data": {"text": text}} for text in texts], return_task_ids=True
-    )
+    tasks = [{"data": {"text": f"feedback {number}"}, "annotations": list(annotations)} for number in range(count)]
+    made = desk.client.projects.import_tasks(desk.project, request=tasks, return_task_ids=True)
     desk.tasks.extend(made.task_ids)
-    with state.changing() as connection:
-        connection.executemany(
-            "INSERT INTO items"
-            " (item_id, task_id, record, why, probability, blind, prediction, model_version, chosen_at)"
-            " VALUES (?, ?, ?, 'audit', 0.5, 0, ?, 'm-1', '2026-01-01')",
-            [
-                (
-                    f"item-{task}",
-                    task,
-                    FeedbackItem(text=text, language="en").model_dump_json(exclude_unset=True),
-                    predicted(DEFECT, "negative").model_dump_json(),
-                )
-                for task, text in zip(made.task_ids, texts, strict=True)
-            ],
-        )
+    state = State(desk.path)
+    for number, task in enumerate(made.task_ids):
+        said = predicted([DEFECT], "negative")
+        add_item(state, f"item-{task}", task, text=f"feedback {number}", prediction=said)
     state.close()
 
 
@@ -225,3 +196,80 @@ def test_a_project_that_was_deleted_is_told_and_nothing_is_lost(studio_client: L
     with pytest.raises(LabelStudioError, match=r"reading project \d+: Label Studio does not know that \(404"):
         desk.pull()
     assert desk.states() == ["live"]
+
+
+def test_two_annotators_agree_or_leave_it_to_a_third(desk: Desk) -> None:
+    bob, eve = "bob@example.com", "eve@example.com"
+    known = {user.email for user in desk.client.users.list()}
+    for who in {bob, eve} - known:
+        desk.client.users.create(email=who, username=who.partition("@")[0])
+    both = [{"result": result(DEFECT)}, {"result": result(DEFECT, OTHER), "completed_by": {"email": bob}}]
+    desk.tasks.clear()
+    fill(desk, 2, annotations=both)
+    desk.answer(0, DEFECT, sentiment="neutral")  # the first labeler again: the later answer counts
+    desk.client.annotations.update(
+        id=desk.client.annotations.list(id=desk.tasks[1])[0].id, result=result(DEFECT, OTHER)
+    )
+    assert desk.pull().new == 5
+    state = State(desk.path)
+    differ, agree = answered(state, SCHEMA).items
+    assert differ.joined.open == ("category: product/defect 2, other 1 of 2", "sentiment: negative 1, neutral 1 of 2")
+    assert agree.joined.labels == {"category": (DEFECT, OTHER), "sentiment": ("negative",)}
+    assert {one.annotator for one in agree.joined.by} == {bob, "labeler@example.com"}
+    state.close()
+
+
+class Killer(Silent):
+    """Ends what it is given when a stage begins."""
+
+    def __init__(self, title: str, process: psutil.Process) -> None:
+        self._title, self._process = title, process
+
+    @contextmanager
+    def stage(self, title: str, total: int | None = None, unit: str = "", *, done: int = 0) -> Iterator[Advance]:
+        if title.startswith(self._title):
+            self._process.kill()
+            self._process.wait()
+        yield lambda units: None
+
+
+def process_of(studio: Studio) -> psutil.Process:
+    port = studio.url.rpartition(":")[2]
+    (found,) = [one for one in psutil.Process().children() if port in one.cmdline()]
+    return found
+
+
+def test_a_server_that_dies_in_the_middle_changes_nothing_and_the_next_pull_has_it_all(tmp_path: Path) -> None:
+    folder, port = tmp_path / "server", free_port()
+    with running(folder, find_binary(ROOT), Silent(), port=port) as studio:
+        client = connect(studio.url, studio.key)
+        project = client.projects.create(title="of a test", label_config=labeling_interface(SCHEMA))
+        desk = Desk(client, project.id, tmp_path / "state.db", [])
+        fill(desk, 1, annotations=[{"result": result(DEFECT)}])
+        assert desk.pull().new == 1
+        fill(desk, 150, annotations=[{"result": result(OTHER)}])
+        desk.client.annotations.update(id=desk.client.annotations.list(id=desk.tasks[0])[0].id, result=result(OTHER))
+        before = desk.rows(), desk.rows("SELECT * FROM marks")
+        with pytest.raises(LabelStudioError, match="Label Studio cannot be reached"):
+            pull(client, project.id, desk.path, SCHEMA, Killer("reading annotations", process_of(studio)))
+        assert (desk.rows(), desk.rows("SELECT * FROM marks")) == before
+    with running(folder, find_binary(ROOT), Silent(), port=port):
+        assert figures(desk.pull()) == (150, 1, 0, 0)
+        assert figures(desk.pull()) == (0, 0, 0, 0)
+
+
+def test_the_command_pulls_and_writes_corrections(studio: Studio, desk: Desk, tmp_path: Path) -> None:
+    desk.answer(0, OTHER)
+    desk.answer(1, "product/warranty")
+    with contextlib.chdir(tmp_path):
+        FOLDER.mkdir(parents=True)
+        desk.path.rename(state_file(studio.url, desk.project))
+        command = ["label", "pull", "--project", str(desk.project), "--out", "corrections.jsonl"]
+        done = CliRunner().invoke(app, command, env=environment_of(studio))
+        assert done.exit_code == 0, done.output
+        (record,) = read_jsonl(Path("corrections.jsonl"))
+        (reject,) = read_jsonl(Path("corrections.jsonl.rejects.jsonl"))
+    assert "2 new answer(s)" in done.stderr
+    assert "1 row(s) left out, kept in corrections.jsonl.rejects.jsonl" in done.stderr
+    assert (record["categories"], record["meta"]["correction"]["changed"]) == ([OTHER], ["category"])
+    assert "unknown category choice 'product/warranty'" in reject["reason"]

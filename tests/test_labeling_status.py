@@ -1,5 +1,6 @@
 """Corrections and figures of a project, from its state alone."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +34,14 @@ def state(tmp_path: Path) -> Iterator[State]:
     opened.close()
 
 
-# share, n, and the ends that the formula gives: 0 and 1 of 10 stand in Agresti and Coull 1998, table 1 of the method
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """States of projects lie below the folder that a command runs in."""
+    with contextlib.chdir(tmp_path):
+        yield tmp_path
+
+
+# 0 of 10: z² / (n + z²) is the upper end
 @pytest.mark.parametrize(
     ("share", "n", "low", "high"), [(0.0, 10, 0.0, 0.2775), (0.5, 10, 0.2366, 0.7634), (1.0, 10, 0.7225, 1.0)]
 )
@@ -207,8 +215,7 @@ def test_an_empty_project_has_figures_too(state: State) -> None:
 
 
 @pytest.mark.parametrize("filled", [True, False])
-def test_the_command_shows_tables_or_json(filled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_the_command_shows_tables_or_json(filled: bool, elsewhere: Path) -> None:
     opened = State(state_file("http://127.0.0.1:1", 7))
     if filled:
         project(opened)
@@ -223,7 +230,6 @@ def test_the_command_shows_tables_or_json(filled: bool, tmp_path: Path, monkeypa
     assert json.loads(told.stdout)["progress"]["pushed"] == (30 if filled else 0)
 
 
-def test_a_project_that_is_not_known_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_project_that_is_not_known_is_told(elsewhere: Path) -> None:
     done = CliRunner().invoke(app, ["label", "status", "--project", "7", "--url", "http://127.0.0.1:1"])
     assert "expected what is known of project 7" in str(done.exception)
