@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from models.errors import ConfigError, FeedbackError
 
 if TYPE_CHECKING:
+    import httpx
     from label_studio_sdk.client import LabelStudio
 
 URL_VARIABLE, KEY_VARIABLE = "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"
@@ -123,11 +124,22 @@ def explained(doing: str) -> Iterator[None]:
             f"{doing}: Label Studio cannot be reached ({_reason(error)}); see whether it runs and whether"
             f" {URL_VARIABLE} is its address, or start one with: make labelstudio"
         ) from None
+    except httpx.HTTPStatusError as error:  # of a request that the SDK has no method for
+        status, body = error.response.status_code, _body(error.response)
+        refusal = _refusal(ApiError(status_code=status, body=body))
+        raise LabelStudioError(f"{doing}: {refusal}", status) from None
     except (ParsingError, httpx.HTTPError, httpx.InvalidURL, json.JSONDecodeError):
         raise LabelStudioError(f"{doing}: {_STRANGER}") from None
 
 
 _STRANGER = f"what answered is no Label Studio server, or one of another version; check {URL_VARIABLE}"
+
+
+def _body(answer: "httpx.Response") -> object:
+    try:
+        return answer.json()
+    except ValueError:
+        return answer.text
 
 
 def _reason(error: Exception) -> str:
@@ -156,9 +168,20 @@ def _refusal(error: Any) -> str:
 def _said(body: object) -> str:
     """The server's own words; of a page in HTML nothing."""
     if isinstance(body, dict):
-        known = [body[name] for name in ("detail", "validation_errors") if body.get(name)]
-        text = "; ".join(part if isinstance(part, str) else json.dumps(part, default=str) for part in known)
+        # where it tells which field was at fault, it says beside that only that something was
+        text = "; ".join(_words(body.get("validation_errors") or body.get("detail")))
     else:
         text = body if isinstance(body, str) and "<html" not in body.lower() else ""
     text = " ".join(text.split())
     return f": {text[:_REPEATED]}" if text else ""
+
+
+def _words(said: object) -> Iterator[str]:
+    if isinstance(said, dict):
+        for name, part in said.items():
+            yield from (words if name == "non_field_errors" else f"{name}: {words}" for words in _words(part))
+    elif isinstance(said, list):
+        for part in said:
+            yield from _words(part)
+    elif said is not None:
+        yield str(said)

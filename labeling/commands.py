@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from labeling import studio_commands
 from labeling.pull_commands import pull_command, status_command
+from labeling.push_command import push_command
 from models import terminal
 
 label = typer.Typer(no_args_is_help=True, add_completion=False, help="Work with Label Studio.")
@@ -14,7 +16,6 @@ label = typer.Typer(no_args_is_help=True, add_completion=False, help="Work with 
 
 @label.callback()
 def _label() -> None:
-    # a callback, so that `label config` stays a sub-command while it is the only one
     """Work with Label Studio."""
 
 
@@ -42,5 +43,9 @@ def label_config(
     terminal.say(f"written to {out}; next: paste it into the project's Settings > Labeling Interface > Code")
 
 
+label.command("studio")(studio_commands.studio_command)
+label.command("project")(studio_commands.project_command)
+label.command("connect")(studio_commands.connect_command)
+label.command("push")(push_command)
 label.command("pull")(pull_command)
 label.command("status")(status_command)

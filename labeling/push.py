@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from labeling import queue
 from labeling.client import LabelStudioError
 from labeling.remote import BATCH, Remote
-from labeling.selection import Mix, choose
+from labeling.selection import Mix, Selection, choose
 from labeling.settle import look
 from labeling.sources import Source
 from labeling.state import State
@@ -57,6 +57,7 @@ def push(
     progress: Progress,
     *,
     seed: int | None = None,
+    batch: int = BATCH,
 ) -> Pushed:
     """Fill a project up to ``n`` open tasks.
 
@@ -71,6 +72,7 @@ def push(
         mix: what is chosen; its seed is that of the project's first push.
         progress: told of every batch.
         seed: that of ``mix`` if a person gave one.
+        batch: tasks of one request.
 
     Raises:
         LabelStudioError: the project or the server is away; what was done stays, and the same call goes on.
@@ -82,7 +84,7 @@ def push(
         state = State(path)
         try:
             mix = mix.model_copy(update={"seed": queue.settle_seed(state, seed, mix.seed)})
-            return _push(remote, state, source, n, mix, progress)
+            return _push(remote, state, source, n, mix, progress, batch)
         except LabelStudioError as error:
             left = len(queue.unsent(state))
             kept = f"; {left:,} chosen item(s) are kept, the same command sends them" if left else ""
@@ -91,11 +93,24 @@ def push(
             state.close()
 
 
-def _push(remote: Remote, state: State, source: Source, n: int, mix: Mix, progress: Progress) -> Pushed:
+def preview(path: Path, source: Source, n: int, mix: Mix) -> Selection:
+    """What :func:`push` would choose, as far as it is known without the server; nothing is written."""
+    candidates = source.read()
+    if not path.exists():
+        return choose(candidates, n, mix)
+    state = State(path)
+    try:
+        mix = mix.model_copy(update={"seed": queue.seed_of(state, mix.seed)})
+        return choose(candidates, n - len(queue.open_items(state)), mix, queue.known_texts(state))
+    finally:
+        state.close()
+
+
+def _push(remote: Remote, state: State, source: Source, n: int, mix: Mix, progress: Progress, batch: int) -> Pushed:
     left = queue.unsent(state)
     there = look(remote, state, progress)
     found = len(left) - len(queue.unsent(state))
-    resumed = _send(remote, state, progress)
+    resumed = _send(remote, state, progress, batch)
     candidates = source.read()
     version = source.version(candidates)
     changed = update(remote, state, source, candidates, version, there.gone, progress) if version else Updated(0, 0)
@@ -107,7 +122,7 @@ def _push(remote: Remote, state: State, source: Source, n: int, mix: Mix, progre
         ((one.id, shown_prediction(one.prediction)) for one in chosen if one.prediction is not None),
     )
     queue.add(state, selection, chosen)
-    added = _send(remote, state, progress)
+    added = _send(remote, state, progress, batch)
     if resumed:
         # the server may have finished what it was sent before the crash only now
         there = look(remote, state, progress, removed=there.removed)
@@ -115,7 +130,7 @@ def _push(remote: Remote, state: State, source: Source, n: int, mix: Mix, progre
     _face(remote, version, still_open)
     return Pushed(
         added=added,
-        why=Counter(one.why for one in selection.chosen),
+        why=dict(Counter(one.why for one in selection.chosen)),
         blind=sum(one.blind for one in selection.chosen),
         resumed=resumed,
         found=found,
@@ -126,7 +141,7 @@ def _push(remote: Remote, state: State, source: Source, n: int, mix: Mix, progre
     )
 
 
-def _send(remote: Remote, state: State, progress: Progress) -> int:
+def _send(remote: Remote, state: State, progress: Progress, size: int) -> int:
     """Send what is waiting; how many that were."""
     waiting = queue.unsent(state)
     if not waiting:
@@ -136,11 +151,11 @@ def _send(remote: Remote, state: State, progress: Progress) -> int:
         remote.interface, ((one.item_id, said) for one, said in zip(waiting, shown, strict=True) if said is not None)
     )
     with progress.stage(f"sending to project {remote.id}", len(waiting), "tasks") as advance:
-        for start in range(0, len(waiting), BATCH):
-            batch = waiting[start : start + BATCH]
+        for start in range(0, len(waiting), size):
+            batch = waiting[start : start + size]
             tasks = [
                 {"data": task_data(one.item_id, one.item)} | ({"predictions": [said]} if said else {})
-                for one, said in zip(batch, shown[start : start + BATCH], strict=True)
+                for one, said in zip(batch, shown[start : start + size], strict=True)
             ]
             ids = remote.send(tasks)
             if len(ids) != len(batch):

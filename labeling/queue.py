@@ -43,7 +43,7 @@ class Chosen(NamedTuple):
 def state_file(url: str, project: int, folder: Path = FOLDER) -> Path:
     """Where what is known of a project of the server at ``url`` is kept."""
     parts = urlsplit(url)
-    place = f"{parts.netloc}{parts.path}".strip("/").replace("/", "-").replace(":", "-")
+    place = f"{parts.netloc}{parts.path}".strip("/").replace("/", "-").replace(":", "-") or "label-studio"
     return folder / f"{place}-project-{project}.db"
 
 
@@ -139,6 +139,11 @@ def begin_update(state: State, version: str) -> None:
 def interrupted_update(state: State) -> str | None:
     """The model that tasks were being changed to when that was interrupted; None if it was not."""
     return next((row[0] for row in state.rows("SELECT value FROM marks WHERE name = ?", _UPDATING)), None)
+
+
+def seed_of(state: State, default: int) -> int:
+    """What decides all chance of this project; the default before its first push."""
+    return next((int(row[0]) for row in state.rows("SELECT value FROM marks WHERE name = ?", _SEED)), default)
 
 
 def settle_seed(state: State, seed: int | None, default: int) -> int:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from labeling.interface import CONTEXT, TEXT
 from models.errors import SchemaError, as_list
-from models.records import FeedbackItem, Prediction
+from models.records import FeedbackItem, ModelName, Prediction
 
 if TYPE_CHECKING:
     from label_studio_sdk.label_interface.interface import LabelInterface
@@ -45,7 +45,12 @@ def context_of(item: FeedbackItem) -> str:
 
 def version_of(prediction: Prediction) -> str:
     """What Label Studio calls the model of a prediction: its name and its version."""
-    return f"{prediction.model.name}-{prediction.model.version}"
+    return version_of_model(prediction.model)
+
+
+def version_of_model(model: ModelName) -> str:
+    """What Label Studio calls a model: its name and its version."""
+    return f"{model.name}-{model.version}"
 
 
 def shown_prediction(prediction: Prediction) -> dict[str, Any]:

@@ -112,6 +112,8 @@ def _environment(settings: Settings) -> dict[str, str]:
         "LINK_SECRET_FILE": settings.link_secret_file and settings.link_secret_file.resolve(),
         "LINK_DAYS": settings.link_days,
         "LEASE": settings.lease,
+        "LABELSTUDIO_SECRET": settings.labelstudio_secret.get_secret_value() or None,
+        "LABELSTUDIO_FOLDER": settings.labelstudio_folder.resolve(),
     }
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FEEDBACK_")}
     environment |= {f"FEEDBACK_{name}": str(value) for name, value in wanted.items() if value is not None}

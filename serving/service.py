@@ -17,6 +17,10 @@ os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 
 import bentoml  # noqa: E402  (compute libraries are loaded after their settings)
 
+from labeling.backend import Answerer, BackendRoutes  # noqa: E402
+from labeling.blind import blind_items  # noqa: E402
+from labeling.hints import leave_hint  # noqa: E402
+from labeling.tasks import version_of_model  # noqa: E402
 from models.classifier import Classifier  # noqa: E402
 from models.records import FeedbackItem, Prediction  # noqa: E402
 from serving.api import ClassifyRequest, Explain, ItemResult, RawItems  # noqa: E402
@@ -80,6 +84,16 @@ class FeedbackService:
                 readers=_store_threads("read"),
             )
         )
+        _answerer.append(
+            Answerer(
+                predict=self._classifier.predict,
+                schema=self._classifier.schema,
+                version=version_of_model(self._classifier.model),
+                threads=self._compute,
+                on_hint=partial(leave_hint, settings.labelstudio_folder),
+                blind=partial(blind_items, settings.labelstudio_folder),
+            )
+        )
         _readiness.model, _readiness.rules = self._classifier.model.version, self._rules
         _readiness.store = health
         # what is loaded now lives as long as the worker: collecting garbage among it costs 200 ms pauses
@@ -121,8 +135,15 @@ _service: Any = FeedbackService
 _readiness = Readiness()
 #: What /feedback, /groups and /act work with; empty until the worker has started.
 _backend: list[Backend] = []
+#: What /labelstudio works with.
+_answerer: list[Answerer] = []
 # the first is the outermost
 _service.add_asgi_middleware(ItemPages, backend=lambda: _backend[0] if _backend else None)
 _service.add_asgi_middleware(Gate, max_body=MAX_BODY, shapes={"/classify": ClassifyRequest})
 _service.add_asgi_middleware(FeedbackRoutes, backend=lambda: _backend[0] if _backend else None)
+_service.add_asgi_middleware(
+    BackendRoutes,
+    answerer=lambda: _answerer[0] if _answerer else None,
+    secret=_settings.labelstudio_secret.get_secret_value(),
+)
 _service.add_asgi_middleware(ReadinessDetail, state=_readiness)

@@ -23,6 +23,8 @@ MAX_CHARACTERS = 400_000
 #: Seconds until a request is given up, and how many may be under way before the next gets a 429.
 TIMEOUT = 10
 MAX_WAITING = 32
+#: Fewest characters of a secret.
+MIN_SECRET = 16
 
 
 class Settings(BaseSettings):
@@ -44,6 +46,9 @@ class Settings(BaseSettings):
     link_days: Annotated[float, Field(gt=0, le=366)] = 14
     # seconds after which another worker takes what this one took; shorter than an attempt means that much is sent twice
     lease: Annotated[float, Field(ge=1)] = 60
+    # what Label Studio proves itself with, and where what is known of its projects lies; without a secret it is refused
+    labelstudio_secret: SecretStr = SecretStr("")
+    labelstudio_folder: Path = Path("artifacts/labeling")
 
     @property
     def address(self) -> str:
@@ -66,7 +71,12 @@ class Settings(BaseSettings):
 def load_settings(**given: Any) -> Settings:
     """Settings from the environment, with those ``given`` before them, None excepted; ConfigError if faulty."""
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         faults = [f"FEEDBACK_{fault.upper()}" for fault in describe(error)]
         raise ConfigError(f"settings of the service: {'; '.join(faults)}") from None
+    # not in the field: what is wrong with a field is told with what it is
+    length = len(settings.labelstudio_secret.get_secret_value())
+    if 0 < length < MIN_SECRET:
+        raise ConfigError(f"FEEDBACK_LABELSTUDIO_SECRET: expected at least {MIN_SECRET} characters, got {length}")
+    return settings
