@@ -12,7 +12,7 @@ PORT ?= 3000
 # further options for `feedback train` in the demo, e.g. TRAIN='--encoder none'
 TRAIN ?=
 
-.PHONY: help install demo bench-quality test coverage soak lint clean
+.PHONY: help install demo labelstudio bench-quality test coverage soak browser lint clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -47,6 +47,11 @@ demo: $(DEMO)/manifest.json  ## train on the starter data, measure, store, show 
 	$(BIN)/feedback deliver digest
 	$(BIN)/feedback serve --port $(PORT) --samples $(STARTER)/samples.jsonl $(if $(ONCE),--once)
 
+# where it listens
+LABEL_PORT ?= 8080
+labelstudio: .venv/installed .venv-labelstudio/installed  ## a Label Studio of your own with some tasks, to try it
+	@$(BIN)/feedback label studio --samples $(STARTER)/samples.jsonl --port $(LABEL_PORT) $(if $(ONCE),--once)
+
 # folder with the public sets, which are not shipped
 DATA ?= data
 bench-quality: .venv/installed-test  ## models over the public sets in DATA=folder, beside SetFit
@@ -73,6 +78,9 @@ SOAK ?=
 soak: .venv/installed-test  ## kill service and worker 50 times over 5,000 items, on SQLite and on PostgreSQL
 	@$(BIN)/python tests/kills.py --store sqlite $(SOAK)
 	$(BIN)/python tests/kills.py --store postgresql $(SOAK)
+
+browser: .venv/installed-test .venv-labelstudio/installed  ## a labeler in Chromium changes and submits a task
+	@$(BIN)/python tests/labelstudio_browser.py
 
 clean:  ## remove environment, models and caches
 	rm -rf .venv .venv-labelstudio artifacts .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -51,10 +51,11 @@ def pull_command(
     """
     from labeling.client import URL_VARIABLE, connect
     from labeling.corrections import answered, write_corrections
+    from labeling.hints import hint_since, take_hint
     from labeling.pull import pull
     from labeling.queue import state_file
     from labeling.reporting import report
-    from labeling.state import State
+    from labeling.state import FOLDER, State
     from models.labels import DEFAULT_SCHEMA, LabelSchema
     from models.rejects import RejectLog
 
@@ -62,7 +63,9 @@ def pull_command(
     schema = LabelSchema.load(labels or DEFAULT_SCHEMA)
     client = connect(url, key)
     path = state_file(url or os.environ.get(URL_VARIABLE, ""), project)
+    hint = hint_since(FOLDER, project)
     pulled = pull(client, project, path, schema, progress, full=full)
+    take_hint(FOLDER, project, hint)
     for note in pulled.notes:
         terminal.warn(note)
     terminal.say(

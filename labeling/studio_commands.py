@@ -3,7 +3,7 @@
 import os
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -95,13 +95,13 @@ def connect_command(
     terminal.say(f"project {project} is answered by {done.version}{old}; again after each change of model")
 
 
-def _tasks(samples: Path) -> list[dict[str, object]]:
+def _tasks(samples: Path) -> list[Any]:
     from labeling.tasks import task_data
     from models.errors import DataError
     from models.readers import read_items
     from models.rejects import Reject
 
-    tasks: list[dict[str, object]] = []
+    tasks: list[Any] = []
     for number, row in enumerate(read_items(samples), 1):
         if isinstance(row, Reject):
             raise DataError(f"a sample cannot be used: {row}")
@@ -109,7 +109,7 @@ def _tasks(samples: Path) -> list[dict[str, object]]:
     return tasks
 
 
-def _add(url: str, key: str, project: int, tasks: list[dict[str, object]]) -> None:
+def _add(url: str, key: str, project: int, tasks: list[Any]) -> None:
     from labeling.client import connect, explained
 
     with explained("adding the samples"):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import SchemaError, did_you_mean
-from models.labels import LabelSchema, check_schema, derive_schema
+from models.labels import RECORD_FIELDS, LabelSchema, check_schema, derive_schema
 
 LAW = settings(deadline=None, derandomize=True)
 
@@ -192,7 +192,7 @@ part = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\n\
 @st.composite
 def schemas(draw):
     tasks = {}
-    for name in draw(st.lists(odd, min_size=1, max_size=3, unique=True)):
+    for name in draw(st.lists(odd.filter(lambda name: name not in RECORD_FIELDS), min_size=1, max_size=3, unique=True)):
         families, plain = draw(st.lists(part, max_size=2, unique=True)), draw(st.lists(part, max_size=3, unique=True))
         keys = [f"{family}/{key}" for family in families for key in draw(st.lists(part, min_size=1, unique=True))]
         keys += [key for key in plain if key not in families]

@@ -176,5 +176,5 @@ def test_what_hinders_a_connection_is_said(service, studio, studio_client, proje
 
 
 def test_a_short_secret_is_refused():
-    with pytest.raises(ConfigError, match="LABELSTUDIO_SECRET: expected at least 16 characters, got 5$"):
+    with pytest.raises(ConfigError, match=r"LABELSTUDIO_SECRET: expected at least 16 characters, got 5$"):
         load_settings(labelstudio_secret="s" * 5)
