@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from labeling import studio_commands
+from labeling.pull_commands import pull_command, status_command
 from labeling.push_command import push_command
 from models import terminal
 
@@ -46,3 +47,5 @@ label.command("studio")(studio_commands.studio_command)
 label.command("project")(studio_commands.project_command)
 label.command("connect")(studio_commands.connect_command)
 label.command("push")(push_command)
+label.command("pull")(pull_command)
+label.command("status")(status_command)

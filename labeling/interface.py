@@ -4,17 +4,17 @@ import re
 import xml.etree.ElementTree as ET
 from html import escape
 
+from models import records
 from models.errors import SchemaError, as_list
 from models.labels import Label, LabelSchema, Task
 
 #: Fields of a Label Studio task: the feedback, and (optional, a string) what is known about it.
 TEXT, CONTEXT = "text", "context"
 
-#: Controls beside those of the tasks, which are called as the tasks are.
-SET_ASIDE, NOTE = "set_aside", "note"
-
-#: Answers of the control SET_ASIDE.
-CANNOT_TELL, NOT_FEEDBACK = "cannot_tell", "not_feedback"
+#: Controls beside those of the tasks, which are called as the tasks are; of the first the answers are
+#: CANNOT_TELL and NOT_FEEDBACK.
+SET_ASIDE, NOTE = records.SET_ASIDE, "note"
+CANNOT_TELL, NOT_FEEDBACK = records.CANNOT_TELL, records.NOT_FEEDBACK
 
 _DIGITS = "12345678"
 _LETTERS = "qwetasdfgzxcvbyiopjklnm"  # without h, r and u, which Label Studio keeps for itself

@@ -26,6 +26,10 @@ MAX_TEXT = 50_000
 #: Between several labels in one cell of a table.
 LIST_SEPARATOR = "|"
 
+#: Under this name `meta` says why a person gave no labels: they could not tell, or the text is no feedback.
+SET_ASIDE = "set_aside"
+CANNOT_TELL, NOT_FEEDBACK = "cannot_tell", "not_feedback"
+
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 
 Tier = Literal["linear", "combined"]
@@ -134,7 +138,7 @@ class LabeledItem(FeedbackItem):
 
     ``category`` and ``categories`` are two spellings of one task: one label, or several. An
     empty ``categories`` says that a person looked and nothing applies. Labels of further tasks
-    stand in ``meta`` under the task's name.
+    stand in ``meta`` under the task's name; under ``set_aside`` why a person gave none.
     """
 
     category: Annotated[LabelKey | None, BeforeValidator(_none_if_blank)] = None
@@ -146,6 +150,12 @@ class LabeledItem(FeedbackItem):
         if self.category is not None and self.categories is not None:
             raise ValueError("expected `category` or `categories`, got both; keep one")
         return self
+
+    @property
+    def set_aside(self) -> str | None:
+        """CANNOT_TELL or NOT_FEEDBACK where a person said so, instead of giving labels."""
+        reason = self.meta.get(SET_ASIDE)
+        return reason if isinstance(reason, str) and reason in (CANNOT_TELL, NOT_FEEDBACK) else None
 
     def labels(self, task: str) -> tuple[str, ...] | None:
         """The labels given for ``task``: None if not labelled, empty if none applies."""

@@ -71,7 +71,14 @@ def labels_check(
 
 @train.command("train")
 def train_command(
-    data: Data,
+    data: Annotated[
+        list[str],
+        typer.Option(
+            metavar="FILE",
+            help="Labelled feedback: JSONL, CSV, Parquet, or hf:NAME. Repeatable: a later file, such as corrections "
+            "by labelers, replaces the labels of the same items.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder for the model.")],
     dev: Annotated[
         str | None,
@@ -100,7 +107,7 @@ def train_command(
 ) -> None:
     """Train a model: an encoder with a head per task, beside linear n-gram heads.
 
-    Example: feedback train --data feedback.jsonl --out artifacts/current
+    Example: feedback train --data feedback.jsonl --data corrections.jsonl --out artifacts/current
     """
     from models.readers import columns_of
     from training.checks.check import strict_checks
@@ -110,10 +117,11 @@ def train_command(
 
     settings = load_config(config, setting or [], encoder=encoder)
     result = run(
-        data,
+        data[0],
         out,
         settings,
         dev=dev,
+        corrections=data[1:],
         labels=labels,
         columns=columns_of(column),
         strict=strict_checks(strict or []),

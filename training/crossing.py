@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from models.classifier import Classifier, PartScores
 from models.labels import LabelSchema
 from models.progress import Silent
-from models.text import fingerprint
 from training.datasets import Dataset
 from training.evaluate import joined, score
 from training.gather import Rows
+from training.identity import item_keys
 
 #: Parts that rows are left out in, each in turn.
 FOLDS = 4
@@ -29,11 +29,11 @@ class Fold:
 
 
 def folds_of(learn: Rows, schema: LabelSchema) -> list[Fold]:
-    """At most :data:`FOLDS` parts of the rows, those of the same labels dealt evenly, copies of a text in one."""
+    """At most :data:`FOLDS` parts of the rows, those of the same labels dealt evenly, the rows of an item in one."""
     task = max(schema.tasks, key=lambda name: len(schema.tasks[name].labels))
     copies: dict[str, list[int]] = defaultdict(list)
-    for row, item in enumerate(learn.items):
-        copies[fingerprint(item.text)].append(row)
+    for row, key in enumerate(item_keys(learn.items)):
+        copies[key].append(row)
 
     def rank(text: str) -> tuple[bytes, str]:
         return learn.dataset.targets[task][copies[text][0]].tobytes(), hashlib.sha256(text.encode()).hexdigest()

@@ -17,7 +17,8 @@ from models.readers import read_placed
 from models.records import LabeledItem
 from models.rejects import Reject, RejectLog
 from models.scores import Array
-from models.text import fingerprint, normalise
+from models.text import normalise
+from training.identity import item_keys
 
 #: Tasks that a schema is derived for; further ones are declared in labels.toml.
 DERIVED_TASKS = ("category", "sentiment")
@@ -125,15 +126,16 @@ def build(items: Sequence[LabeledItem], schema: LabelSchema, *, every_task: bool
 
 
 def split(rows: Sequence[Row], dev_share: float) -> tuple[list[Row], list[Row]]:
-    """Rows in train and dev, by a hash of the text: equal texts never stand on both sides.
+    """Rows in train and dev, by a hash of the text: an item, be it known by its text or by its id, never stands on
+    both sides.
 
     The same row falls on the same side in every run, whatever else is in the file.
     """
     train: list[Row] = []
     dev: list[Row] = []
-    for row in rows:
+    for row, key in zip(rows, item_keys([row.item for row in rows]), strict=True):
         # salted: data that was split by a plain hash before must not fall on one side again
-        digest = hashlib.sha256(f"dev:{fingerprint(row.item.text)}".encode()).digest()
+        digest = hashlib.sha256(f"dev:{key}".encode()).digest()
         share = int.from_bytes(digest[:8], "big") / 2**64
         (dev if share < dev_share else train).append(row)
     return (train, dev) if train else (dev, [])

@@ -1,18 +1,19 @@
 """The rows of a training run: read, checked, with their schema, in those to learn from and those to tune by."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import DataError
 from models.labels import LabelSchema
 from models.progress import Progress
-from models.records import LabeledItem
+from models.records import CANNOT_TELL, LabeledItem
 from models.text import fingerprint
 from training import datasets
 from training.checks.check import check_rows, forbid
 from training.checks.finding import Finding
 from training.config import TrainConfig
+from training.corrections import Changes, apart, correct
 from training.datasets import Dataset, Row
 from training.regime import FEW, Name, candidates, rows_per_label
 from training.scope import is_out_of_scope
@@ -40,8 +41,8 @@ class Gathered:
 
     ``learn`` is what it learns from, ``dev`` what it is tuned and measured by. With ``crossed`` these are the same
     rows, each to be answered by a model that did not see it. ``ways`` are those to train an encoder that are worth
-    trying on them, and ``why``. ``outside`` are rows that a label says are out of scope. ``findings`` are those
-    of the checks, ``notes`` what a person should read.
+    trying on them, and ``why``. ``outside`` are rows that a label or a person says are out of scope. ``changes`` are
+    those that corrections made. ``findings`` are those of the checks, ``notes`` what a person should read.
     """
 
     schema: LabelSchema
@@ -51,6 +52,7 @@ class Gathered:
     ways: tuple[Name, ...]
     why: str
     outside: list[Row]
+    changes: Changes | None
     findings: list[Finding]
     notes: list[str]
 
@@ -61,6 +63,7 @@ def gather(
     config: TrainConfig,
     *,
     dev: str | None,
+    corrections: Sequence[str],
     schema: LabelSchema | None,
     columns: Mapping[str, str] | None,
     strict: Set[str],
@@ -81,12 +84,32 @@ def gather(
     if dev is not None:
         given = datasets.read_rows(dev, out.with_name(f"{out.name}.dev-rejects.jsonl"), columns, notes, progress)
     tasks = datasets.DERIVED_TASKS if schema is None else tuple(schema.tasks)
+    changes = None
+    if corrections:
+        later = [
+            (
+                name,
+                datasets.read_rows(name, out.with_name(f"{out.name}.rejects-{number}.jsonl"), columns, notes, progress),
+            )
+            for number, name in enumerate(corrections, 2)
+        ]
+        rows, given, changes = correct(rows, given, later, tasks, notes)
+        notes.append(changes.in_words())
+    rows, given = ([row for row in some if row.item.set_aside != CANNOT_TELL] for some in (rows, given))
     outside = [row for row in (*rows, *given) if is_out_of_scope(row.item, tasks, config.out_of_scope)]
     inside, known = (
         [row for row in some if not is_out_of_scope(row.item, tasks, config.out_of_scope)] for some in (rows, given)
     )
     if not inside:
         raise DataError(f"{data}: expected rows in scope, got {len(rows)} that are labelled out of scope")
+    # what is measured by is not learned from, but the checks see it
+    as_given = inside
+    if dev is not None:
+        inside = apart(inside, known, notes)
+        if not inside:
+            raise DataError(
+                f"{data}: expected rows beside those of --dev, got none: every item stands in {dev}, too; give others"
+            )
     # from dev as well: a rare label that only dev has is no reason to stop
     schema = schema or datasets.derive(row.item for row in (*inside, *known))
     whole = Rows(inside, datasets.build([row.item for row in inside], schema))
@@ -115,7 +138,7 @@ def gather(
         held = Rows([], datasets.build([], schema, every_task=False))
         notes.append("no labelled rows to hold back: every epoch is run and nothing is measured; give --dev")
     findings = check_rows(
-        learn.rows,
+        learn.rows if dev is None else as_given,
         # of a split by a hash of the text no text stands on both sides
         held.rows if dev is not None else None,
         schema,
@@ -127,4 +150,4 @@ def gather(
     )
     forbid(findings, strict)
     notes += [f"{found.check}: {found.message}" for found in findings]
-    return Gathered(schema, learn, held, crossed, ways, why, outside, findings, notes)
+    return Gathered(schema, learn, held, crossed, ways, why, outside, changes, findings, notes)

@@ -10,7 +10,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 
 from models.classifier import PartScores
-from models.records import LabeledItem
+from models.records import NOT_FEEDBACK, LabeledItem
 from models.scope import Centres, Scope, Strangeness
 from models.scores import Array
 
@@ -67,8 +67,8 @@ def _by_language(measured: Array, languages: Sequence[str]) -> dict[str, Strange
 
 
 def is_out_of_scope(item: LabeledItem, tasks: Iterable[str], labels: Sequence[str]) -> bool:
-    """Whether one of ``labels`` stands on the item for any of ``tasks``: it is known to be out of scope."""
-    return any(label in labels for task in tasks for label in item.labels(task) or ())
+    """Whether one of ``labels`` stands on the item for any of ``tasks``, or a person said that it is no feedback."""
+    return item.set_aside == NOT_FEEDBACK or any(label in labels for task in tasks for label in item.labels(task) or ())
 
 
 def scope_figures(

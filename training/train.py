@@ -1,7 +1,7 @@
 """A training run from a file of labelled feedback to a model on disk."""
 
 import shutil
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,6 +17,7 @@ from models.labels import LabelSchema
 from models.progress import Progress
 from training import datasets
 from training.config import NO_ENCODER, TrainConfig
+from training.corrections import Changes
 from training.evaluate import Figures, joined, report, score
 from training.fit import Fitted, fit
 from training.gather import Gathered, gather
@@ -41,6 +42,7 @@ def train(
     config: TrainConfig,
     *,
     dev: str | None = None,
+    corrections: Sequence[str] = (),
     labels: Path | None = None,
     columns: Mapping[str, str] | None = None,
     strict: Set[str] = frozenset(),
@@ -54,6 +56,8 @@ def train(
     Args:
         data, dev: sources as :func:`models.readers.read_items` reads them. Without ``dev`` a share
             of the data is held back by a hash of the text.
+        corrections: further sources, each of which replaces the labels of the same items in ``data``, in ``dev`` and in
+            those before it, and may add items (:func:`training.corrections.correct`).
         out: a new folder; it appears when everything has been written.
         config: every setting.
         labels: a label schema; without it one is derived from the data.
@@ -80,6 +84,7 @@ def train(
         out,
         config,
         dev=dev,
+        corrections=corrections,
         schema=schema,
         columns=columns,
         strict=strict,
@@ -103,7 +108,7 @@ def train(
         with progress.stage("writing the model"):
             classifier.save(folder)
             manifest = _manifest(out.name, gathered, fitted, figures)
-            _write_reports(folder, manifest, figures)
+            _write_reports(folder, manifest, figures, gathered.changes)
             artifact.write_manifest(folder, manifest)
     if fitted.regime is not None and fitted.regime.name == "full":
         from training.workspace import path_of
@@ -119,6 +124,8 @@ def _figures(classifier: Classifier, gathered: Gathered, fitted: Fitted, progres
     counts = datasets.label_counts(gathered.learn.dataset, gathered.schema)
     figures = report(classifier, [row.item for row in rows], parts, counts, [row.place for row in rows])
     figures["crossed"] = gathered.crossed
+    if gathered.changes is not None:
+        figures["corrections"] = gathered.changes.as_json()
     figures["data_checks"] = [found.as_json() for found in gathered.findings]
     if fitted.regime is not None:
         figures["regime"] = asdict(fitted.regime)
@@ -137,7 +144,7 @@ def _check_search(trials: int, config: TrainConfig) -> None:
         )
 
 
-def _write_reports(folder: Path, manifest: artifact.Manifest, figures: Figures | None) -> None:
+def _write_reports(folder: Path, manifest: artifact.Manifest, figures: Figures | None, changes: Changes | None) -> None:
     """The figures for machines, a page and a card for people.
 
     No text of a customer stands in them; of their words only those that give a label away.
@@ -147,7 +154,9 @@ def _write_reports(folder: Path, manifest: artifact.Manifest, figures: Figures |
     from training.report.regime import in_words
 
     content = manifest.model_dump()
-    (folder / artifact.CARD).write_text(card(figures, content), encoding="utf-8")
+    (folder / artifact.CARD).write_text(
+        card(figures, content, None if changes is None else changes.in_words()), encoding="utf-8"
+    )
     if figures is not None:
         write_json(folder / artifact.REPORT, figures)
         how = f", {in_words(figures['regime'])}" if "regime" in figures else ""

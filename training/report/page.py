@@ -30,12 +30,15 @@ def page(figures: Mapping[str, Any], *, title: str, model: Mapping[str, Any], te
     return template.render(title=title, model=model, figures=figures, tasks=tasks, search=search)
 
 
-def card(figures: Mapping[str, Any] | None, manifest: Mapping[str, Any]) -> str:
-    """A model card in Markdown (Mitchell et al. 2019): what it is, what it was made from, how good it is."""
+def card(figures: Mapping[str, Any] | None, manifest: Mapping[str, Any], corrections: str | None = None) -> str:
+    """A model card in Markdown (Mitchell et al. 2019): what it is, what it was made from, how good it is.
+
+    ``corrections`` says in a line what later data changed.
+    """
     search = trials.verdict(figures["search"]) if figures and "search" in figures else None
     regime = in_words(figures["regime"]) if figures and "regime" in figures else None
     template = _environment().get_template("card.md.j2")
-    return template.render(figures=figures, manifest=manifest, search=search, regime=regime)
+    return template.render(figures=figures, manifest=manifest, search=search, regime=regime, corrections=corrections)
 
 
 def _task(name: str, figures: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:

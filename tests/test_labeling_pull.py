@@ -1,0 +1,275 @@
+"""Pulling from a real Label Studio: each version once, edits and deletions followed, whatever happens in between."""
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+import pytest
+from label_studio_sdk.client import LabelStudio
+from labeling_support import DEFECT, OTHER, SCHEMA, add_item, predicted, result
+from labelstudio_support import environment_of, new_project
+from support import ROOT, free_port, read_jsonl
+from typer.testing import CliRunner
+
+from feedback import app
+from labeling.client import LabelStudioError, connect
+from labeling.corrections import answered
+from labeling.interface import labeling_interface
+from labeling.pull import Pulled, pull
+from labeling.queue import state_file
+from labeling.server import Studio, find_binary, running
+from labeling.state import FOLDER, State
+from models.labels import LabelSchema
+from models.progress import Advance, Silent
+
+
+class Desk(NamedTuple):
+    """A project with tasks, a state that knows of them, and what labelers do there."""
+
+    client: LabelStudio
+    project: int
+    path: Path
+    tasks: list[int]
+
+    def answer(self, number: int, *categories: str, sentiment: str = "negative", **fields: Any) -> int:
+        made = self.client.annotations.create(
+            id=self.tasks[number], **({"result": result(*categories, sentiment=sentiment), "lead_time": 4.0} | fields)
+        )
+        return int(made.id)
+
+    def pull(self, *, schema: LabelSchema = SCHEMA, full: bool = False) -> Pulled:
+        return pull(self.client, self.project, self.path, schema, Silent(), full=full)
+
+    def rows(self, statement: str = "SELECT * FROM annotations ORDER BY annotation_id") -> list[dict[str, Any]]:
+        state = State(self.path)
+        found = [dict(row) for row in state.rows(statement)]
+        state.close()
+        return found
+
+    def states(self) -> list[str]:
+        return [row["state"] for row in self.rows()]
+
+
+def fill(desk: Desk, count: int, *, annotations: Sequence[dict[str, Any]] = ()) -> None:
+    """Tasks on the server, and items in the state as a push writes them."""
+    tasks = [{"data": {"text": f"feedback {number}"}, "annotations": list(annotations)} for number in range(count)]
+    made = desk.client.projects.import_tasks(desk.project, request=tasks, return_task_ids=True)
+    desk.tasks.extend(made.task_ids)
+    state = State(desk.path)
+    for number, task in enumerate(made.task_ids):
+        said = predicted([DEFECT], "negative")
+        add_item(state, f"item-{task}", task, text=f"feedback {number}", prediction=said)
+    state.close()
+
+
+@pytest.fixture
+def desk(studio_client: LabelStudio, tmp_path: Path) -> Iterator[Desk]:
+    with new_project(studio_client, SCHEMA) as project:
+        made = Desk(studio_client, project.id, tmp_path / "state.db", [])
+        fill(made, 6)
+        yield made
+
+
+def figures(found: Pulled) -> tuple[int, int, int, int]:
+    return found.new, found.edited, found.deleted, found.skipped
+
+
+def test_what_was_answered_comes_once(desk: Desk) -> None:
+    assert figures(desk.pull()) == (0, 0, 0, 0)
+    first = desk.answer(0, DEFECT, OTHER)
+    assert figures(desk.pull()) == (1, 0, 0, 0)
+    second = desk.answer(1, sentiment="positive")
+    assert figures(desk.pull()) == (1, 0, 0, 0)
+    assert figures(desk.pull()) == (0, 0, 0, 0)
+    assert figures(desk.pull(full=True)) == (0, 0, 0, 0)
+    one, other = desk.rows()
+    assert (one["annotation_id"], other["annotation_id"]) == (first, second)
+    assert json.loads(one["labels"]) == {"category": [DEFECT, OTHER], "sentiment": ["negative"]}
+    assert json.loads(other["labels"]) == {"category": [], "sentiment": ["positive"]}
+    assert (one["annotator"], one["seconds"], one["state"]) == ("labeler@example.com", 4.0, "live")
+
+
+def test_edits_are_followed_and_handed_on_again(desk: Desk) -> None:
+    number, other = desk.answer(0, DEFECT), desk.answer(1, DEFECT)
+    desk.pull()
+    state = State(desk.path)
+    with state.changing() as connection:
+        connection.execute("UPDATE annotations SET reported_at = '2026-01-01'")
+    state.close()
+    desk.client.annotations.update(id=number, result=result(OTHER, sentiment="neutral"))
+    assert figures(desk.pull()) == (0, 1, 0, 0)
+    edited, same = desk.rows()
+    assert json.loads(edited["labels"]) == {"category": [OTHER], "sentiment": ["neutral"]}
+    assert (edited["reported_at"], same["annotation_id"], same["reported_at"]) == (None, other, "2026-01-01")
+
+
+def test_deletions_are_followed_of_one_of_many_and_of_whole_tasks(desk: Desk) -> None:
+    numbers = [desk.answer(number, DEFECT) for number in range(5)]
+    desk.pull()
+    desk.client.annotations.delete(id=numbers[0])
+    assert figures(desk.pull()) == (0, 0, 1, 0)
+    chosen = {"all": False, "included": desk.tasks[1:3]}
+    desk.client.actions.create(id="delete_tasks_annotations", project=desk.project, selected_items=chosen)
+    assert figures(desk.pull()) == (0, 0, 2, 0)
+    desk.client.tasks.delete(id=desk.tasks[3])
+    assert figures(desk.pull()) == (0, 0, 1, 0)
+    assert desk.states() == ["deleted"] * 4 + ["live"]
+    assert figures(desk.pull()) == (0, 0, 0, 0)
+
+
+def test_skipped_items_are_known_and_can_be_taken_up_again(desk: Desk) -> None:
+    number = desk.answer(0, result=[], was_cancelled=True)
+    assert figures(desk.pull()) == (1, 0, 0, 1)
+    assert desk.states() == ["skipped"]
+    desk.client.annotations.update(id=number, was_cancelled=False, result=result(DEFECT))
+    assert figures(desk.pull()) == (0, 1, 0, 0)
+    assert desk.states() == ["live"]
+
+
+def test_an_unknown_choice_is_named_and_the_rest_goes_on(desk: Desk) -> None:
+    number = desk.answer(0, "product/warranty")
+    desk.answer(1, DEFECT)
+    for _ in range(2):  # it is told until it is settled
+        found = desk.pull()
+        (reject,) = found.rejects
+        assert reject.place == f"annotation {number} of task {desk.tasks[0]}"
+        assert "unknown category choice 'product/warranty'" in reject.reason
+        assert "pull again" in reject.reason
+    assert desk.states() == ["unreadable", "live"]
+    labels = [{"key": key} for key in ("product/warranty", DEFECT)]
+    wider = LabelSchema.model_validate({"tasks": {"category": {"kind": "multi", "labels": labels}}})
+    assert figures(desk.pull(schema=wider)) == (0, 1, 0, 0)
+    assert desk.states() == ["live", "live"]
+
+
+def test_an_interface_that_was_edited_by_hand_is_told(desk: Desk) -> None:
+    config = labeling_interface(SCHEMA).replace('name="category"', 'name="topic"')
+    desk.client.projects.update(desk.project, label_config=config)
+    desk.answer(0, result=result(DEFECT)[1:])
+    found = desk.pull()
+    assert any("does not ask for category" in note for note in found.notes)
+    assert any("also asks for topic" in note for note in found.notes)
+    assert json.loads(desk.rows()[0]["labels"]) == {"sentiment": ["negative"]}  # and not "no category applies"
+
+
+def test_answers_on_tasks_of_others_are_kept_and_told(desk: Desk) -> None:
+    made = desk.client.projects.import_tasks(desk.project, request=[{"data": {"text": "x"}}], return_task_ids=True)
+    desk.client.annotations.create(id=made.task_ids[0], result=result(DEFECT))
+    found = desk.pull()
+    assert figures(found) == (1, 0, 0, 0)
+    assert found.notes[0].startswith("1 answered task(s) are of no item that was pushed from here")
+
+
+def test_two_pulls_at_once_take_everything_once(desk: Desk) -> None:
+    for number in range(6):
+        desk.answer(number, DEFECT)
+    found: list[Pulled] = []
+    threads = [threading.Thread(target=lambda: found.append(desk.pull())) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(one.new for one in found) == [0, 0, 6]
+    assert len(desk.rows()) == 6
+
+
+def test_hints_in_any_order_or_none_change_nothing(desk: Desk) -> None:
+    number = desk.answer(0, DEFECT)
+    desk.client.annotations.update(id=number, result=result(OTHER))
+    desk.client.annotations.update(id=number, result=result(DEFECT, OTHER))
+    found = [desk.pull() for _ in range(3)]  # what three hints bring about, the first of them late
+    assert [figures(one)[:2] for one in found] == [(1, 0), (0, 0), (0, 0)]
+    assert json.loads(desk.rows()[0]["labels"])["category"] == [DEFECT, OTHER]
+
+
+def test_a_project_that_was_deleted_is_told_and_nothing_is_lost(studio_client: LabelStudio, tmp_path: Path) -> None:
+    with new_project(studio_client, SCHEMA) as project:
+        desk = Desk(studio_client, project.id, tmp_path / "state.db", [])
+        fill(desk, 1)
+        desk.answer(0, DEFECT)
+        desk.pull()
+    with pytest.raises(LabelStudioError, match=r"reading project \d+: Label Studio does not know that \(404"):
+        desk.pull()
+    assert desk.states() == ["live"]
+
+
+def test_two_annotators_agree_or_leave_it_to_a_third(desk: Desk) -> None:
+    bob, eve = "bob@example.com", "eve@example.com"
+    known = {user.email for user in desk.client.users.list()}
+    for who in {bob, eve} - known:
+        desk.client.users.create(email=who, username=who.partition("@")[0])
+    both = [{"result": result(DEFECT)}, {"result": result(DEFECT, OTHER), "completed_by": {"email": bob}}]
+    desk.tasks.clear()
+    fill(desk, 2, annotations=both)
+    desk.answer(0, DEFECT, sentiment="neutral")  # the first labeler again: the later answer counts
+    desk.client.annotations.update(
+        id=desk.client.annotations.list(id=desk.tasks[1])[0].id, result=result(DEFECT, OTHER)
+    )
+    assert desk.pull().new == 5
+    state = State(desk.path)
+    differ, agree = answered(state, SCHEMA).items
+    assert differ.joined.open == ("category: product/defect 2, other 1 of 2", "sentiment: negative 1, neutral 1 of 2")
+    assert agree.joined.labels == {"category": (DEFECT, OTHER), "sentiment": ("negative",)}
+    assert {one.annotator for one in agree.joined.by} == {bob, "labeler@example.com"}
+    state.close()
+
+
+class Killer(Silent):
+    """Ends what it is given when a stage begins."""
+
+    def __init__(self, title: str, process: psutil.Process) -> None:
+        self._title, self._process = title, process
+
+    @contextmanager
+    def stage(self, title: str, total: int | None = None, unit: str = "", *, done: int = 0) -> Iterator[Advance]:
+        if title.startswith(self._title):
+            self._process.kill()
+            self._process.wait()
+        yield lambda units: None
+
+
+def process_of(studio: Studio) -> psutil.Process:
+    port = studio.url.rpartition(":")[2]
+    (found,) = [one for one in psutil.Process().children() if port in one.cmdline()]
+    return found
+
+
+def test_a_server_that_dies_in_the_middle_changes_nothing_and_the_next_pull_has_it_all(tmp_path: Path) -> None:
+    folder, port = tmp_path / "server", free_port()
+    with running(folder, find_binary(ROOT), Silent(), port=port) as studio:
+        client = connect(studio.url, studio.key)
+        project = client.projects.create(title="of a test", label_config=labeling_interface(SCHEMA))
+        desk = Desk(client, project.id, tmp_path / "state.db", [])
+        fill(desk, 1, annotations=[{"result": result(DEFECT)}])
+        assert desk.pull().new == 1
+        fill(desk, 150, annotations=[{"result": result(OTHER)}])
+        desk.client.annotations.update(id=desk.client.annotations.list(id=desk.tasks[0])[0].id, result=result(OTHER))
+        before = desk.rows(), desk.rows("SELECT * FROM marks")
+        with pytest.raises(LabelStudioError, match="Label Studio cannot be reached"):
+            pull(client, project.id, desk.path, SCHEMA, Killer("reading annotations", process_of(studio)))
+        assert (desk.rows(), desk.rows("SELECT * FROM marks")) == before
+    with running(folder, find_binary(ROOT), Silent(), port=port):
+        assert figures(desk.pull()) == (150, 1, 0, 0)
+        assert figures(desk.pull()) == (0, 0, 0, 0)
+
+
+def test_the_command_pulls_and_writes_corrections(studio: Studio, desk: Desk, tmp_path: Path) -> None:
+    desk.answer(0, OTHER)
+    desk.answer(1, "product/warranty")
+    with contextlib.chdir(tmp_path):
+        FOLDER.mkdir(parents=True)
+        desk.path.rename(state_file(studio.url, desk.project))
+        command = ["label", "pull", "--project", str(desk.project), "--out", "corrections.jsonl"]
+        done = CliRunner().invoke(app, command, env=environment_of(studio))
+        assert done.exit_code == 0, done.output
+        (record,) = read_jsonl(Path("corrections.jsonl"))
+        (reject,) = read_jsonl(Path("corrections.jsonl.rejects.jsonl"))
+    assert "2 new answer(s)" in done.stderr
+    assert "1 row(s) left out, kept in corrections.jsonl.rejects.jsonl" in done.stderr
+    assert (record["categories"], record["meta"]["correction"]["changed"]) == ([OTHER], ["category"])
+    assert "unknown category choice 'product/warranty'" in reject["reason"]
