@@ -79,7 +79,7 @@ def test_the_commands_of_a_page_run_in_their_order(page, checkout):
                 env=environment(checkout),
                 capture_output=True,
                 text=True,
-                timeout=300,
+                timeout=900,
                 check=False,
             )
             assert done.returncode == 0, f"{code}\n{done.stderr}"
@@ -95,13 +95,13 @@ def test_make_demo_trains_measures_serves_and_asks(checkout):
     # -o: the environment is there; nothing is to be installed into it from this copy
     command = ["make", "-o", ".venv/installed", "demo", "ONCE=1", "TRAIN=--encoder none", f"PORT={free_port()}"]
     environ = environment(checkout)
-    first = subprocess.run(command, cwd=checkout, env=environ, capture_output=True, text=True, timeout=300, check=False)
+    first = subprocess.run(command, cwd=checkout, env=environ, capture_output=True, text=True, timeout=900, check=False)
     assert first.returncode == 0, first.stderr
     assert "majority" in first.stdout
     assert "zh-Hant" in first.stdout
     assert (checkout / "artifacts/demo/manifest.json").is_file()
     start = time.monotonic()
-    again = subprocess.run(command, cwd=checkout, env=environ, capture_output=True, text=True, timeout=300, check=False)
+    again = subprocess.run(command, cwd=checkout, env=environ, capture_output=True, text=True, timeout=900, check=False)
     assert again.returncode == 0
     assert "fitting" not in again.stderr, f"a second demo trained again, {time.monotonic() - start:.0f} s"
 

@@ -1,11 +1,12 @@
 """What a digest tells: how much came in, what changed, and the items that say most."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import zip_longest
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from models.text import fingerprint
 from serving.routing.decision import URGENCIES
@@ -15,6 +16,8 @@ from serving.store.tables import OPEN, digest_items, item_categories, items
 SHOWN, CANDIDATES, ROWS = 5, 200, 10
 #: Texts of so many characters say enough, and are still read.
 _TELLING = range(40, 600)
+#: Parameters of one statement, and how many items are looked through for what is worth showing.
+_MANY = 5_000
 
 
 def body_of(
@@ -33,13 +36,10 @@ def body_of(
         before: the body of the digest before; None: there was none, and no changes are told.
         now: what is due before is overdue.
     """
-    came = and_(chosen, digest_items.c.kind == "item")
-    count = connection.execute(select(func.count()).select_from(digest_items).where(came)).scalar_one()
-    counted = {
-        "categories": _counts(connection, came, item_categories.c.category),
-        "sentiments": _counts(connection, came, items.c.sentiment),
-        "languages": _counts(connection, came, items.c.language),
-    }
+    keys = {kind: _keys(connection, chosen, kind) for kind in ("item", "reminder", "escalation")}
+    came = keys["item"]
+    count = len(came)
+    counted = _counts(connection, came)
     own = items.c.team == team, items.c.state.in_(OPEN)
     stands = select(func.count(), func.sum(case((items.c.due_at < now, 1), else_=0))).where(*own)
     still, overdue = connection.execute(stands).one()
@@ -50,8 +50,8 @@ def body_of(
         "open": still,
         "overdue": overdue or 0,
         "items": list(_telling(_candidates(connection, came), [label for label, _ in counted["categories"]])),
-        "reminders": [_shown(row) for row in _oldest(connection, and_(chosen, digest_items.c.kind == "reminder"))],
-        "escalations": [_shown(row) for row in _oldest(connection, and_(chosen, digest_items.c.kind == "escalation"))],
+        "reminders": [_shown(row) for row in _oldest(connection, keys["reminder"])],
+        "escalations": [_shown(row) for row in _oldest(connection, keys["escalation"])],
     }
 
 
@@ -59,14 +59,27 @@ def body_of(
 NOTHING: Mapping[str, Any] = {"count": 0, "categories": [], "sentiments": [], "languages": []}
 
 
-def _counts(connection: Connection, chosen: ColumnElement[bool], column: Any) -> list[tuple[str, int]]:
-    wanted = select(column, func.count()).select_from(digest_items)
-    wanted = wanted.join(items, items.c.key == digest_items.c.item_key).where(chosen, column.is_not(None))
-    if column.table is item_categories:
-        wanted = wanted.join(item_categories, item_categories.c.item_key == items.c.key)
-        wanted = wanted.where(~column.endswith("/*"))
-    rows = connection.execute(wanted.group_by(column).order_by(func.count().desc(), column).limit(ROWS))
-    return list(rows.all())
+def _keys(connection: Connection, chosen: ColumnElement[bool], kind: str) -> list[int]:
+    """Keys of items, the latest first. All else is asked by them, so that it costs what the digest is long, and not
+    what the store is."""
+    wanted = select(digest_items.c.item_key).where(chosen, digest_items.c.kind == kind)
+    return sorted(connection.execute(wanted).scalars(), reverse=True)
+
+
+def _counts(connection: Connection, keys: Sequence[int]) -> dict[str, list[tuple[str, int]]]:
+    """How often each category, sentiment and language comes, the most frequent first."""
+    found: dict[str, Counter[str]] = {name: Counter() for name in ("categories", "sentiments", "languages")}
+    own = item_categories.c
+    for start in range(0, len(keys), _MANY):
+        part = keys[start : start + _MANY]
+        for sentiment, language in connection.execute(
+            select(items.c.sentiment, items.c.language).where(items.c.key.in_(part))
+        ):
+            found["sentiments"].update([sentiment] if sentiment else [])
+            found["languages"].update([language])
+        named = select(own.category).where(own.item_key.in_(part), ~own.category.endswith("/*"))
+        found["categories"].update(connection.execute(named).scalars())
+    return {name: sorted(counted.items(), key=lambda one: (-one[1], one[0]))[:ROWS] for name, counted in found.items()}
 
 
 def _compared(found: Sequence[tuple[str, int]], before: Mapping[str, Any] | None, name: str) -> list[dict[str, Any]]:
@@ -77,24 +90,24 @@ def _compared(found: Sequence[tuple[str, int]], before: Mapping[str, Any] | None
     ]
 
 
-def _candidates(connection: Connection, chosen: ColumnElement[bool]) -> list[dict[str, Any]]:
+def _candidates(connection: Connection, keys: Sequence[int]) -> list[dict[str, Any]]:
     """Items that may be worth showing: the most urgent and the unhappiest first, then the latest."""
     urgency = case({name: place for place, name in enumerate(URGENCIES)}, value=items.c.urgency)
     unhappy = case((items.c.sentiment == "negative", 1), else_=0)
-    return _rows(connection, chosen, urgency.desc(), unhappy.desc(), items.c.key.desc(), limit=CANDIDATES)
+    return _rows(connection, keys, urgency.desc(), unhappy.desc(), items.c.key.desc(), limit=CANDIDATES)
 
 
-def _oldest(connection: Connection, chosen: ColumnElement[bool]) -> list[dict[str, Any]]:
-    return _rows(connection, chosen, items.c.due_at, items.c.key, limit=SHOWN)
+def _oldest(connection: Connection, keys: Sequence[int]) -> list[dict[str, Any]]:
+    return _rows(connection, keys, items.c.due_at, items.c.key, limit=SHOWN)
 
 
-def _rows(connection: Connection, chosen: ColumnElement[bool], *order: Any, limit: int) -> list[dict[str, Any]]:
-    wanted = select(items).join(digest_items, digest_items.c.item_key == items.c.key).where(chosen)
+def _rows(connection: Connection, keys: Sequence[int], *order: Any, limit: int) -> list[dict[str, Any]]:
+    wanted = select(items).where(items.c.key.in_(keys[:_MANY]))
     found = [dict(row) for row in connection.execute(wanted.order_by(*order).limit(limit)).mappings()]
     own = item_categories.c
     labels: dict[int, list[str]] = {}
-    keys = [row["key"] for row in found]
-    named = select(own.item_key, own.category).where(own.item_key.in_(keys), ~own.category.endswith("/*"))
+    shown = [row["key"] for row in found]
+    named = select(own.item_key, own.category).where(own.item_key.in_(shown), ~own.category.endswith("/*"))
     for key, label in connection.execute(named.order_by(own.category)):
         labels.setdefault(key, []).append(label)
     return [row | {"categories": labels.get(row["key"], [])} for row in found]

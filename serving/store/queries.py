@@ -167,7 +167,7 @@ def past(engine: Engine) -> Iterator[Stored]:
 
 def _filtered(connection: Connection, wanted: Filter, now: datetime) -> Select[Any]:
     statement = select(items)
-    if wanted.category is not None:
+    if wanted.category is not None and wanted.team is None:
         own = item_categories.c
         joined = statement.join(item_categories, own.item_key == items.c.key)
         # ordered by the key of this table, so that its index gives the newest first
@@ -176,6 +176,11 @@ def _filtered(connection: Connection, wanted: Filter, now: datetime) -> Select[A
         statement = statement.order_by(items.c.key.desc())
     if wanted.text is not None:
         statement = _with_words(connection, statement, wanted.text)
+    if wanted.category is not None and wanted.team is not None:
+        # a team has fewer items than a category: its index gives them, and each is looked at
+        own = item_categories.c
+        alike = select(own.item_key).where(own.item_key == items.c.key, own.category == wanted.category)
+        statement = statement.where(alike.correlate(items).exists())
     for name in ("team", "sentiment", "urgency", "language", "channel", "product", "rule"):
         value = getattr(wanted, name)
         if value is not None:
