@@ -44,7 +44,8 @@ def k_centre(rows: csr_matrix, k: int, taken: Sequence[int] = ()) -> list[int]:
     free[list(taken)] = False
     k = min(k, int(free.sum()))
     if k == int(free.sum()):
-        return np.flatnonzero(free).tolist()  # type: ignore[no-any-return]
+        all_free: list[int] = np.flatnonzero(free).tolist()
+        return all_free
     distance = _distances(rows, taken)
     centre = np.zeros(rows.shape[1], np.float32)
     found: list[int] = []

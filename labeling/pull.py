@@ -6,10 +6,8 @@ that one that is stopped at any moment has changed nothing. Nothing depends on b
 lost, come twice or out of order.
 """
 
-import fcntl
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from labeling.annotations import Annotations, as_utc
 from labeling.answers import asked_tasks, explain, read_answer
 from labeling.changes import Known, View, count_after, gone_from, is_news, look
-from labeling.state import State
+from labeling.state import State, alone
 from models.labels import LabelSchema
 from models.progress import Progress
 from models.rejects import Reject
@@ -61,7 +59,7 @@ def pull(
         LabelStudioError: the project or the server is away; nothing was written.
     """
     source = Annotations(client, project)
-    with _alone(path, progress):
+    with alone(path.with_suffix(".pull.lock"), "another pull of this project", progress):
         state = State(path)
         try:
             known = _known(state)
@@ -79,19 +77,6 @@ def pull(
         finally:
             state.close()
     return found
-
-
-@contextmanager
-def _alone(path: Path, progress: Progress) -> Iterator[None]:
-    """Be the only one that pulls into the state at ``path``; others wait, since they may know of something newer."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".pull.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            with progress.stage("waiting for another pull of this project"):
-                fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _known(state: State) -> dict[int, Known]:

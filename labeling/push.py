@@ -17,7 +17,7 @@ from labeling.remote import BATCH, Remote
 from labeling.selection import Mix, Selection, choose
 from labeling.settle import look
 from labeling.sources import Source
-from labeling.state import State
+from labeling.state import State, alone
 from labeling.tasks import check_predictions, shown_prediction, task_data
 from labeling.update import Updated, update
 from models.progress import Progress
@@ -79,7 +79,7 @@ def push(
         SchemaError: the project's interface has not the labels of a prediction; nothing was sent.
         ConfigError: ``seed`` is another than that of the project.
     """
-    with queue.alone(path, progress):
+    with alone(path.with_suffix(".lock"), "another push to this project", progress):
         remote = Remote(client, project)
         state = State(path)
         try:

@@ -1,9 +1,7 @@
 """The items that were chosen for labelers, as the state of a project knows them: known, waiting to be sent, open."""
 
-import fcntl
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -13,12 +11,12 @@ from labeling.selection import Candidate, Selection
 from labeling.state import FOLDER, State
 from labeling.tasks import version_of
 from models.errors import ConfigError
-from models.progress import Progress
 from models.records import FeedbackItem, Prediction
 
 #: Marks in the state: what decides all chance of a project, and the model that its tasks are being changed to.
 _SEED, _UPDATING = "seed", "updating_to"
 
+# these two are written into statements; nothing from outside is
 _FIELDS = "item_id, task_id, record, prediction, model_version, blind"
 #: No answer is known; one that was deleted is none.
 _OPEN = "(task_id IS NULL OR task_id NOT IN (SELECT task_id FROM annotations WHERE state != 'deleted'))"
@@ -45,19 +43,6 @@ def state_file(url: str, project: int, folder: Path = FOLDER) -> Path:
     parts = urlsplit(url)
     place = f"{parts.netloc}{parts.path}".strip("/").replace("/", "-").replace(":", "-") or "label-studio"
     return folder / f"{place}-project-{project}.db"
-
-
-@contextmanager
-def alone(path: Path, progress: Progress) -> Iterator[None]:
-    """Be the only one that pushes to the project whose state is at ``path``; others wait until the block ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            with progress.stage("waiting for another push to this project"):
-                fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def known_texts(state: State) -> dict[str, str]:

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from models.errors import FeedbackError
 from models.files import atomic_folder, write_json
+from models.processes import end
 from models.progress import Progress
 
 #: The server this project is tried with; the Makefile installs it.
@@ -32,7 +33,6 @@ HOST = "127.0.0.1"
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _READY_WITHIN = 120.0  # seconds
-_STOP_WITHIN = 15.0
 # each of the three ways in which it would tell others of itself has a switch of its own
 _SILENT = {
     "COLLECT_ANALYTICS": "false",
@@ -118,7 +118,7 @@ def running(
                 _wait_until_ready(process, studio.url, folder / "server.log")
             yield studio
         finally:
-            _stop(process)
+            end(process)
 
 
 def _prepared(folder: Path, binary: Path, port: int, progress: Progress) -> Studio:
@@ -204,15 +204,6 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", url: str, log: Path) -
                 pass
         time.sleep(0.1)
     raise LocalServerError(f"Label Studio was not ready after {_READY_WITHIN:.0f} s; see {log}")
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.wait(_STOP_WITHIN)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _end_of(output: bytes) -> str:

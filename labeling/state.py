@@ -4,10 +4,13 @@ Label Studio recognises nothing that is sent twice and keeps no reliable copy of
 in a SQLite file beside the project's other artifacts. What stands here is on disk before it is acted on.
 """
 
+import fcntl
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from models.progress import Progress
 
 #: Where these files lie, one a project.
 FOLDER = Path("artifacts/labeling")
@@ -86,3 +89,22 @@ class State:
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+
+@contextmanager
+def alone(lock: Path, what: str, progress: Progress) -> Iterator[None]:
+    """Be the only one of all processes that has this lock; others wait until the block ends.
+
+    Args:
+        lock: a file for it, which stays.
+        what: what others are waited for, in words.
+        progress: is told of the wait.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with progress.stage(f"waiting for {what}"):
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield

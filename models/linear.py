@@ -28,7 +28,8 @@ WEIGHTS = "linear.safetensors"
 _WORDS = {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"\w+|[^\w\s]"}
 #: Inside word boundaries; single characters carry Chinese, longer runs carry stems and typos.
 _CHARACTERS = {"analyzer": "char_wb", "ngram_range": (1, 5)}
-#: Words of which the n-grams are remembered (about 20 MB), and the longest such word: a run of Chinese is a sentence.
+#: Words of which the n-grams are remembered (all of them take 24 MB), and the longest such word: a run of Chinese is a
+#: sentence.
 _REMEMBERED, _LONGEST_WORD = 50_000, 24
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import FeedbackError
+from models.processes import end
 from models.progress import Progress
 from models.readers import read_items
 from models.records import LabeledItem
@@ -32,7 +33,6 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _ROOT = Path(__file__).parent.parent
 _FOR_DELIVERY = ("FEEDBACK_CHANNEL_", "FEEDBACK_ALLOWED_TARGETS", "FEEDBACK_SMTP", "FEEDBACK_MAIL")
 _READY_WITHIN = 120.0
-_STOP_WITHIN = 15.0
 
 
 class ServerError(FeedbackError):
@@ -70,7 +70,7 @@ def running(settings: Settings, host: str, port: int, progress: Progress) -> Ite
             wait_until_ready(process, base_url(host, port))
         yield process
     finally:
-        _stop(process)
+        end(process)
         signal.signal(signal.SIGTERM, previous)
 
 
@@ -85,17 +85,7 @@ def delivering(settings: Settings) -> Iterator["subprocess.Popen[bytes]"]:
     try:
         yield process
     finally:
-        _stop(process)
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """Ask it to end, and end it if it does not."""
-    process.terminate()
-    try:
-        process.wait(_STOP_WITHIN)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        end(process)
 
 
 def _environment(settings: Settings) -> dict[str, str]:

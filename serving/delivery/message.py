@@ -11,9 +11,9 @@ Kind = Literal["item", "notice", "reminder", "escalation", "digest"]
 class Message(NamedTuple):
     """One delivery. ``delivery_id`` is the same at every attempt, so that a receiver can tell a repeated one.
 
-    ``data`` is what a program reads: for a digest what :func:`serving.delivery.digests.body_of` makes, for all other
-    kinds what :func:`data_of` makes. ``link`` leads a person to a page where items are acted on; None where the service
-    has no public address.
+    ``data`` is what a program reads: for a digest what :func:`serving.delivery.letters.linked` makes, for all other
+    kinds what :func:`data_of` makes. Each item in it has a ``link`` to the page where a person acts on it, None
+    where the service has no public address.
     """
 
     delivery_id: str

@@ -160,7 +160,7 @@ def _known(connection: Connection, names: Sequence[Name]) -> dict[Name, Known]:
 def _firsts(connection: Connection, of: Table, keys: Sequence[int]) -> dict[int, Any]:
     """The body that was written first for each item."""
     rows = connection.execute(select(of.c.item_key, of.c.body).where(of.c.item_key.in_(keys)).order_by(of.c.key.desc()))
-    return {key: body for key, body in rows}  # noqa: C416  (rows are no tuples to the type checker)
+    return dict(rows.all())
 
 
 class _Place(NamedTuple):
