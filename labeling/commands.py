@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from labeling import studio_commands
-from labeling.pull_commands import pull_command, status_command
-from labeling.push_command import push_command
+from labeling.pull.commands import pull_command, status_command
+from labeling.push.command import push_command
+from labeling.studio import commands as studio_commands
 from models import terminal
 
 label = typer.Typer(no_args_is_help=True, add_completion=False, help="Work with Label Studio.")
@@ -30,7 +30,7 @@ def label_config(
 
     Example: feedback label config --labels labels.toml --out interface.xml
     """
-    from labeling.interface import labeling_interface
+    from labeling.studio.interface import labeling_interface
     from models.files import atomic_write
     from models.labels import DEFAULT_SCHEMA, LabelSchema
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 from pydantic import ValidationError
 
-from labeling.selection import Candidate
+from labeling.choice.selection import Candidate
 from models.errors import FeedbackError
 from models.progress import Progress
 from models.records import FeedbackItem, Prediction

@@ -17,10 +17,10 @@ os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 
 import bentoml  # noqa: E402  (compute libraries are loaded after their settings)
 
-from labeling.backend import Answerer, BackendRoutes  # noqa: E402
-from labeling.blind import blind_items  # noqa: E402
-from labeling.hints import leave_hint  # noqa: E402
-from labeling.tasks import version_of_model  # noqa: E402
+from labeling.backend.app import Answerer, BackendRoutes  # noqa: E402
+from labeling.backend.blind import blind_items  # noqa: E402
+from labeling.backend.hints import leave_hint  # noqa: E402
+from labeling.studio.tasks import version_of_model  # noqa: E402
 from models.classifier import Classifier  # noqa: E402
 from models.records import FeedbackItem, Prediction  # noqa: E402
 from serving.api import ClassifyRequest, Explain, ItemResult, RawItems  # noqa: E402

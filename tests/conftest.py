@@ -17,9 +17,9 @@ calm_barriers()
 if TYPE_CHECKING:
     from label_studio_sdk.client import LabelStudio
 
-from labeling.client import connect  # noqa: E402
-from labeling.server import Studio, find_binary  # noqa: E402
-from labeling.server import running as running_studio  # noqa: E402
+from labeling.studio.client import connect  # noqa: E402
+from labeling.studio.server import Studio, find_binary  # noqa: E402
+from labeling.studio.server import running as running_studio  # noqa: E402
 from models.classifier import Classifier  # noqa: E402  (compute libraries are loaded after their settings)
 from models.labels import DEFAULT_SCHEMA, LabelSchema  # noqa: E402
 from models.progress import Silent  # noqa: E402

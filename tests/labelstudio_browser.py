@@ -19,9 +19,9 @@ import aiohttp
 from labelstudio_support import new_project
 from support import ROOT, free_port
 
-from labeling.client import connect
-from labeling.server import Studio, find_binary, running
-from labeling.tasks import task_data
+from labeling.studio.client import connect
+from labeling.studio.server import Studio, find_binary, running
+from labeling.studio.tasks import task_data
 from models import terminal
 from models.labels import LabelSchema
 from models.progress import Silent

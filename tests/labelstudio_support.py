@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 from label_studio_sdk.client import LabelStudio
 
-from labeling.client import KEY_VARIABLE, URL_VARIABLE
-from labeling.interface import labeling_interface
-from labeling.server import Studio
+from labeling.studio.client import KEY_VARIABLE, URL_VARIABLE
+from labeling.studio.interface import labeling_interface
+from labeling.studio.server import Studio
 from models.labels import LabelSchema
 
 

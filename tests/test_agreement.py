@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labeling.agreement import agreement, alpha, masi, nominal, squared
+from labeling.status.agreement import agreement, alpha, masi, nominal, squared
 from models.labels import LabelSchema
 
 # Krippendorff 2011, sections A to C; a dot is no answer

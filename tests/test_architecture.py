@@ -30,7 +30,7 @@ def imported_by(code: str) -> set[str]:
         ("serving.commands", {"numpy", "torch", "sklearn", "bentoml"}),
         ("serving.routing.decide", {"numpy", "torch", "bentoml", "sqlalchemy"}),
         ("labeling.commands", {"numpy", "torch", "label_studio_sdk"}),
-        ("labeling.backend", {"numpy", "torch", "label_studio_sdk", "pandas"}),
+        ("labeling.backend.app", {"numpy", "torch", "label_studio_sdk", "pandas"}),
     ],
 )
 def test_importing_a_module_does_not_load_what_it_has_no_use_for(module, absent):

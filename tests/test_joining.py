@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labeling.joining import Given, join
+from labeling.pull.joining import Given, join
 from models.labels import LabelSchema
 
 SCHEMA = LabelSchema.load()

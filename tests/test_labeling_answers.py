@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labeling.answers import asked_tasks, read_answer
-from labeling.interface import CANNOT_TELL, NOT_FEEDBACK, labeling_interface
+from labeling.pull.answers import asked_tasks, read_answer
+from labeling.studio.interface import CANNOT_TELL, NOT_FEEDBACK, labeling_interface
 from models.labels import LabelSchema
 
 SCHEMA = LabelSchema.load()

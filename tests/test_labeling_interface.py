@@ -10,7 +10,7 @@ from label_studio_sdk.label_interface import LabelInterface
 from typer.testing import CliRunner
 
 from feedback import app
-from labeling.interface import CANNOT_TELL, NOT_FEEDBACK, NOTE, SET_ASIDE, TEXT, labeling_interface
+from labeling.studio.interface import CANNOT_TELL, NOT_FEEDBACK, NOTE, SET_ASIDE, TEXT, labeling_interface
 from models.errors import SchemaError
 from models.labels import LabelSchema
 

@@ -17,13 +17,13 @@ from support import ROOT, free_port, read_jsonl
 from typer.testing import CliRunner
 
 from feedback import app
-from labeling.client import LabelStudioError, connect
-from labeling.corrections import answered
-from labeling.interface import labeling_interface
-from labeling.pull import Pulled, pull
-from labeling.queue import state_file
-from labeling.server import Studio, find_binary, running
+from labeling.pull.corrections import answered
+from labeling.pull.pull import Pulled, pull
+from labeling.push.queue import state_file
 from labeling.state import FOLDER, State
+from labeling.studio.client import LabelStudioError, connect
+from labeling.studio.interface import labeling_interface
+from labeling.studio.server import Studio, find_binary, running
 from models.labels import LabelSchema
 from models.progress import Advance, Silent
 

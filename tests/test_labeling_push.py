@@ -21,12 +21,12 @@ from support import ROOT, free_port, write_jsonl
 from typer.testing import CliRunner
 
 from feedback import app
-from labeling.client import LabelStudioError, connect
-from labeling.push import Pushed, push
-from labeling.queue import state_file
-from labeling.selection import Candidate, Mix
-from labeling.server import find_binary, running
-from labeling.sources import Source
+from labeling.choice.selection import Candidate, Mix
+from labeling.push.push import Pushed, push
+from labeling.push.queue import state_file
+from labeling.push.sources import Source
+from labeling.studio.client import LabelStudioError, connect
+from labeling.studio.server import find_binary, running
 from models.errors import ConfigError, SchemaError
 from models.labels import LabelSchema
 from models.progress import Advance, Silent
@@ -261,7 +261,7 @@ def test_a_server_that_is_killed_loses_and_doubles_nothing(schema, tmp_path, pat
 
 
 def label_config(schema: LabelSchema) -> str:
-    from labeling.interface import labeling_interface
+    from labeling.studio.interface import labeling_interface
 
     return labeling_interface(schema)
 

@@ -9,8 +9,8 @@ import pytest
 from labeling_support import DEFECT, OTHER, SCHEMA, add_answer, add_item
 from support import free_port
 
-from labeling.corrections import answered
-from labeling.reporting import report
+from labeling.pull.corrections import answered
+from labeling.pull.reporting import report
 from labeling.service import ServiceError
 from labeling.state import State
 from models.errors import ConfigError

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_studio_sdk.label_interface import LabelInterface
 
-from labeling.chance import audit_rate, lot
-from labeling.diversity import gram_rows, k_centre
-from labeling.interface import labeling_interface
-from labeling.selection import Candidate, Mix, choose
-from labeling.tasks import check_predictions, context_of, shown_prediction, task_data
-from labeling.uncertainty import uncertainty
+from labeling.choice.chance import audit_rate, lot
+from labeling.choice.diversity import gram_rows, k_centre
+from labeling.choice.selection import Candidate, Mix, choose
+from labeling.choice.uncertainty import uncertainty
+from labeling.studio.interface import labeling_interface
+from labeling.studio.tasks import check_predictions, context_of, shown_prediction, task_data
 from models.errors import SchemaError
 from models.labels import LabelSchema
 from models.records import FeedbackItem, ModelName, Prediction, TaskPrediction

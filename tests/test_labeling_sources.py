@@ -10,11 +10,11 @@ from support import STARTER, read_jsonl, write_jsonl
 from typer.testing import CliRunner
 
 from feedback import app
-from labeling.opinions import disagreement, with_opinions
-from labeling.selection import Candidate
+from labeling.choice.opinions import disagreement, with_opinions
+from labeling.choice.selection import Candidate
+from labeling.push.sources import Source, from_file
 from labeling.service import ServiceError, ask_service, from_service
-from labeling.sources import Source, from_file
-from labeling.tasks import version_of
+from labeling.studio.tasks import version_of
 from models.classifier import Classifier
 from models.errors import DataError
 from models.progress import Silent

@@ -14,12 +14,12 @@ from support import read_jsonl
 from typer.testing import CliRunner
 
 from feedback import app
-from labeling.corrections import answered, write_corrections
-from labeling.estimates import per_label, share_of, wilson
-from labeling.queue import state_file
-from labeling.reporting import origin_id
+from labeling.pull.corrections import answered, write_corrections
+from labeling.pull.reporting import origin_id
+from labeling.push.queue import state_file
 from labeling.state import State
-from labeling.status import status
+from labeling.status.estimates import per_label, share_of, wilson
+from labeling.status.status import status
 from models.labels import LabelSchema
 from models.readers import read_items
 from models.records import LabeledItem

@@ -12,12 +12,12 @@ from support import free_port
 from typer.testing import CliRunner
 
 from feedback import app
-from labeling.backend import SECRET_HEADER, USER
-from labeling.client import LabelStudioError
-from labeling.connection import BackendError, connect_backend
-from labeling.hints import hint_since, take_hint
-from labeling.interface import labeling_interface
+from labeling.backend.app import SECRET_HEADER, USER
+from labeling.backend.hints import hint_since, take_hint
 from labeling.state import State
+from labeling.studio.client import LabelStudioError
+from labeling.studio.connection import BackendError, connect_backend
+from labeling.studio.interface import labeling_interface
 from models.errors import ConfigError
 from models.labels import LabelSchema
 from models.progress import Silent

@@ -10,10 +10,10 @@ from support import ROOT, STARTER, free_port
 from typer.testing import CliRunner
 
 from feedback import app
-from labeling.client import LabelStudioError
-from labeling.interface import labeling_interface
-from labeling.project import set_up_project
-from labeling.server import find_binary
+from labeling.studio.client import LabelStudioError
+from labeling.studio.interface import labeling_interface
+from labeling.studio.project import set_up_project
+from labeling.studio.server import find_binary
 from models.errors import ConfigError
 from models.labels import LabelSchema
 

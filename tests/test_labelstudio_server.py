@@ -6,8 +6,8 @@ from http_support import say, serving
 from labelstudio_support import new_project, personal_token
 from support import ROOT, free_port
 
-from labeling.client import KEY_VARIABLE, URL_VARIABLE, LabelStudioError, connect, explained
-from labeling.server import VERSION, LocalServerError, find_binary, running
+from labeling.studio.client import KEY_VARIABLE, URL_VARIABLE, LabelStudioError, connect, explained
+from labeling.studio.server import VERSION, LocalServerError, find_binary, running
 from models.errors import ConfigError
 from models.progress import Silent
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from labeling import queue
-from labeling.remote import Remote, RemoteTask
+from labeling.push import queue
+from labeling.push.remote import Remote, RemoteTask
 from labeling.state import State
 from models.progress import Progress
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from labeling.joining import Given, Joined, Rule, join
+from labeling.pull.joining import Given, Joined, Rule, join
 from labeling.state import State
 from models.errors import did_you_mean
 from models.files import atomic_write
@@ -71,7 +71,7 @@ WHERE task_id IN (SELECT task_id FROM annotations WHERE state = 'live') ORDER BY
 
 
 def answered(state: State, schema: LabelSchema, rule: Rule = "majority", adjudicators: Collection[str] = ()) -> Answers:
-    """Every item with live answers, and what its annotators say together; see :func:`labeling.joining.join`."""
+    """Every item with live answers, and what its annotators say together; see :func:`labeling.pull.joining.join`."""
     by_task: dict[int, list[Any]] = {}
     for row in state.rows("SELECT * FROM annotations ORDER BY annotation_id"):
         by_task.setdefault(row["task_id"], []).append(row)

@@ -1,4 +1,4 @@
-"""The command `label push`: a thin parser around :func:`labeling.push.push`."""
+"""The command `label push`: a thin parser around :func:`labeling.push.push.push`."""
 
 import json
 import os
@@ -13,9 +13,9 @@ from models import terminal
 from models.errors import ConfigError
 
 if TYPE_CHECKING:
-    from labeling.push import Pushed
-    from labeling.selection import Candidate, Selection
-    from labeling.sources import Source
+    from labeling.choice.selection import Candidate, Selection
+    from labeling.push.push import Pushed
+    from labeling.push.sources import Source
 
 _SHOWN_TEXT = 60
 
@@ -58,10 +58,10 @@ def push_command(
 
     Example: feedback label push --project 1 --from store --n 200
     """
-    from labeling import queue
-    from labeling.client import URL_VARIABLE, connect
-    from labeling.push import preview, push
-    from labeling.selection import Mix
+    from labeling.choice.selection import Mix
+    from labeling.push import queue
+    from labeling.push.push import preview, push
+    from labeling.studio.client import URL_VARIABLE, connect
 
     progress = terminal.Terminal()
     mix = Mix(audit=audit, blind=blind)
@@ -83,7 +83,7 @@ def _source(
     source: str, model: Path | None, only: list[str], column: list[str], progress: terminal.Terminal
 ) -> "Source":
     from labeling import service
-    from labeling.sources import Source, from_file
+    from labeling.push.sources import Source, from_file
     from models.readers import columns_of
 
     filters = dict(_filter(setting) for setting in only)
@@ -114,8 +114,8 @@ def _source(
 
 
 def _judged(source: "Source", folder: Path, progress: terminal.Terminal) -> "Source":
-    from labeling.opinions import with_opinions
-    from labeling.sources import Source
+    from labeling.choice.opinions import with_opinions
+    from labeling.push.sources import Source
     from models.classifier import Classifier
 
     with progress.stage("loading the model"):

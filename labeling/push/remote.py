@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from labeling.client import explained
-from labeling.interface import TEXT
-from labeling.tasks import EXTERNAL_ID
+from labeling.studio.client import explained
+from labeling.studio.interface import TEXT
+from labeling.studio.tasks import EXTERNAL_ID
 
 if TYPE_CHECKING:
     from label_studio_sdk.client import LabelStudio
@@ -34,7 +34,7 @@ class Remote:
     """A project of a server.
 
     Args:
-        client: from :func:`labeling.client.connect`.
+        client: from :func:`labeling.studio.client.connect`.
         project: its id.
 
     Raises:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from labeling.selection import Candidate, Selection
+from labeling.choice.selection import Candidate, Selection
 from labeling.state import FOLDER, State
-from labeling.tasks import version_of
+from labeling.studio.tasks import version_of
 from models.errors import ConfigError
 from models.records import FeedbackItem, Prediction
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from labeling.estimates import FEW
+from labeling.status.estimates import FEW
 from models import terminal
 
 Figures = Mapping[str, Any]
@@ -13,7 +13,7 @@ _NAMED = 10
 
 
 def show(figures: Figures, project: int) -> None:
-    """Print what :func:`labeling.status.status` found."""
+    """Print what :func:`labeling.status.status.status` found."""
     counts = figures["progress"]
     names = {
         "pushed": "pushed",

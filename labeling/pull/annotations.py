@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from labeling.client import LabelStudioError, explained
+from labeling.studio.client import LabelStudioError, explained
 from models.progress import Advance
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Annotations:
     """The annotations of a project.
 
     Args:
-        client: from :func:`labeling.client.connect`.
+        client: from :func:`labeling.studio.client.connect`.
         project: its id.
 
     Raises:

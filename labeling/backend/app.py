@@ -19,9 +19,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from labeling.interface import TEXT
-from labeling.offered import missing_answers
-from labeling.tasks import EXTERNAL_ID, shown_prediction
+from labeling.backend.offered import missing_answers
+from labeling.studio.interface import TEXT
+from labeling.studio.tasks import EXTERNAL_ID, shown_prediction
 from models.errors import FeedbackError
 from models.labels import LabelSchema
 from models.records import FeedbackItem, Prediction

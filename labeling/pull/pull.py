@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labeling.annotations import Annotations, as_utc
-from labeling.answers import asked_tasks, explain, read_answer
-from labeling.changes import Known, View, count_after, gone_from, is_news, look
+from labeling.pull.annotations import Annotations, as_utc
+from labeling.pull.answers import asked_tasks, explain, read_answer
+from labeling.pull.changes import Known, View, count_after, gone_from, is_news, look
 from labeling.state import State, alone
 from models.labels import LabelSchema
 from models.progress import Progress
@@ -48,7 +48,7 @@ def pull(
     """Take in what changed in a project since the last pull.
 
     Args:
-        client: from :func:`labeling.client.connect`.
+        client: from :func:`labeling.studio.client.connect`.
         project: id of the project.
         path: its state.
         schema: what labels are read by.

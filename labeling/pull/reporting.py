@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from labeling.corrections import Answered
+from labeling.pull.corrections import Answered
 from labeling.service import ServiceError
 from labeling.state import State
 from models.errors import ConfigError
@@ -36,7 +36,7 @@ def report(url: str, state: State, items: Sequence[Answered], progress: Progress
     Args:
         url: address of the service.
         state: remembers what was handed on.
-        items: from :func:`labeling.corrections.answered`.
+        items: from :func:`labeling.pull.corrections.answered`.
         progress: told of every batch.
 
     Returns:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from labeling.interface import CANNOT_TELL, NOT_FEEDBACK, NOTE, SET_ASIDE
+from labeling.studio.interface import CANNOT_TELL, NOT_FEEDBACK, NOTE, SET_ASIDE
 from models.errors import as_list, did_you_mean
 from models.labels import LabelSchema, Task
 

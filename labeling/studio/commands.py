@@ -28,9 +28,9 @@ def studio_command(
 
     Example: feedback label studio --samples training/data/starter/samples.jsonl
     """
-    from labeling.client import KEY_VARIABLE, URL_VARIABLE, connect
-    from labeling.project import set_up_project
-    from labeling.server import find_binary, running
+    from labeling.studio.client import KEY_VARIABLE, URL_VARIABLE, connect
+    from labeling.studio.project import set_up_project
+    from labeling.studio.server import find_binary, running
     from models.labels import DEFAULT_SCHEMA, LabelSchema
 
     schema = LabelSchema.load(labels or DEFAULT_SCHEMA)
@@ -64,8 +64,8 @@ def project_command(
 
     Example: feedback label project --title "Feedback in May" --labels labels.toml
     """
-    from labeling.client import connect
-    from labeling.project import set_up_project
+    from labeling.studio.client import connect
+    from labeling.studio.project import set_up_project
     from models.labels import DEFAULT_SCHEMA, LabelSchema
 
     schema = LabelSchema.load(labels or DEFAULT_SCHEMA)
@@ -87,8 +87,8 @@ def connect_command(
 
     Example: feedback label connect --project 1 --backend http://127.0.0.1:3000
     """
-    from labeling.client import connect
-    from labeling.connection import SECRET_VARIABLE, connect_backend
+    from labeling.studio.client import connect
+    from labeling.studio.connection import SECRET_VARIABLE, connect_backend
 
     done = connect_backend(connect(url), project, backend, os.environ.get(SECRET_VARIABLE, ""))
     old = f"; {done.removed} old connection(s) removed" if done.removed else ""
@@ -96,7 +96,7 @@ def connect_command(
 
 
 def _tasks(samples: Path) -> list[Any]:
-    from labeling.tasks import task_data
+    from labeling.studio.tasks import task_data
     from models.errors import DataError
     from models.readers import read_items
     from models.rejects import Reject
@@ -110,7 +110,7 @@ def _tasks(samples: Path) -> list[Any]:
 
 
 def _add(url: str, key: str, project: int, tasks: list[Any]) -> None:
-    from labeling.client import connect, explained
+    from labeling.studio.client import connect, explained
 
     with explained("adding the samples"):
         connect(url, key).projects.import_tasks(id=project, request=tasks)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from labeling.annotations import Annotations, as_utc
+from labeling.pull.annotations import Annotations, as_utc
 from models.progress import Progress
 
 #: A change that began before the mark may have ended after it.

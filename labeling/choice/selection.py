@@ -11,9 +11,9 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from labeling.chance import audit_rate, lot
-from labeling.diversity import gram_rows, k_centre
-from labeling.uncertainty import uncertainty
+from labeling.choice.chance import audit_rate, lot
+from labeling.choice.diversity import gram_rows, k_centre
+from labeling.choice.uncertainty import uncertainty
 from models.records import FeedbackItem, Prediction
 from models.text import fingerprint
 

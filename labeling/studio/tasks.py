@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from labeling.interface import CONTEXT, TEXT
+from labeling.studio.interface import CONTEXT, TEXT
 from models.errors import SchemaError, as_list
 from models.records import FeedbackItem, ModelName, Prediction
 

@@ -3,12 +3,12 @@
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from labeling import queue
-from labeling.remote import PREDICTIONS, Remote
-from labeling.selection import Candidate
-from labeling.sources import Source
+from labeling.choice.selection import Candidate
+from labeling.push import queue
+from labeling.push.remote import PREDICTIONS, Remote
+from labeling.push.sources import Source
 from labeling.state import State
-from labeling.tasks import check_predictions, shown_prediction
+from labeling.studio.tasks import check_predictions, shown_prediction
 from models.progress import Progress
 
 

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from labeling.backend import ACTIONS, SECRET_HEADER, USER
-from labeling.client import explained
+from labeling.backend.app import ACTIONS, SECRET_HEADER, USER
+from labeling.studio.client import explained
 from models.errors import ConfigError, FeedbackError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def connect_backend(client: "LabelStudio", project: int, url: str, secret: str) 
     removed with its backend.
 
     Args:
-        client: from :func:`labeling.client.connect`.
+        client: from :func:`labeling.studio.client.connect`.
         project: its id.
         url: where Label Studio reaches the service, without path: http://127.0.0.1:3000.
         secret: that of the service.

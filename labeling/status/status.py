@@ -5,12 +5,12 @@ from collections.abc import Callable, Collection, Sequence
 from statistics import median, quantiles
 from typing import Any
 
-from labeling.agreement import agreement
-from labeling.corrections import Answered, answered
-from labeling.estimates import per_label, share_of
-from labeling.joining import Rule, one_each
-from labeling.pull import MARK
+from labeling.pull.corrections import Answered, answered
+from labeling.pull.joining import Rule, one_each
+from labeling.pull.pull import MARK
 from labeling.state import State
+from labeling.status.agreement import agreement
+from labeling.status.estimates import per_label, share_of
 from models.labels import LabelSchema
 
 

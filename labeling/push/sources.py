@@ -7,8 +7,8 @@ from itertools import islice
 
 from pydantic import ValidationError
 
-from labeling.selection import Candidate
-from labeling.tasks import version_of
+from labeling.choice.selection import Candidate
+from labeling.studio.tasks import version_of
 from models.errors import DataError
 from models.progress import Progress
 from models.readers import read_placed

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from labeling.answers import Labels
+from labeling.pull.answers import Labels
 from models.labels import LabelSchema
 
 #: ``majority``: more than half decide, of a multi task on each label. ``agree``: all must say the same.

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from labeling.client import LabelStudioError, explained
-from labeling.interface import labeling_interface
+from labeling.studio.client import LabelStudioError, explained
+from labeling.studio.interface import labeling_interface
 from models.errors import ConfigError
 from models.labels import LabelSchema
 
@@ -34,7 +34,7 @@ def set_up_project(
     Labelers are shown predictions, and get the tasks with the lowest score first.
 
     Args:
-        client: from :func:`labeling.client.connect`.
+        client: from :func:`labeling.studio.client.connect`.
         schema: the tasks and their labels.
         project: id of an existing one; else that with the title, and if there is none it is made.
         title: how it is called, at least 3 characters; an existing one keeps its title.

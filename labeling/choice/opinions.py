@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from labeling.selection import Candidate
+from labeling.choice.selection import Candidate
 from models.classifier import Classifier, PartScores, language_of
 from models.progress import Progress
 from models.scores import Array

@@ -14,7 +14,7 @@ from models.errors import DataError
 
 
 class RuleName(StrEnum):
-    """How annotators of one item are joined; see :data:`labeling.joining.Rule`."""
+    """How annotators of one item are joined; see :data:`labeling.pull.joining.Rule`."""
 
     MAJORITY = "majority"
     AGREE = "agree"
@@ -49,13 +49,13 @@ def pull_command(
 
     Example: feedback label pull --project 1 --out corrections.jsonl --report http://127.0.0.1:3000
     """
-    from labeling.client import URL_VARIABLE, connect
-    from labeling.corrections import answered, write_corrections
-    from labeling.hints import hint_since, take_hint
-    from labeling.pull import pull
-    from labeling.queue import state_file
-    from labeling.reporting import report
+    from labeling.backend.hints import hint_since, take_hint
+    from labeling.pull.corrections import answered, write_corrections
+    from labeling.pull.pull import pull
+    from labeling.pull.reporting import report
+    from labeling.push.queue import state_file
     from labeling.state import FOLDER, State
+    from labeling.studio.client import URL_VARIABLE, connect
     from models.labels import DEFAULT_SCHEMA, LabelSchema
     from models.rejects import RejectLog
 
@@ -107,11 +107,11 @@ def status_command(
 
     Example: feedback label status --project 1
     """
-    from labeling.client import URL_VARIABLE
-    from labeling.queue import state_file
+    from labeling.push.queue import state_file
     from labeling.state import State
-    from labeling.status import status
-    from labeling.status_tables import show
+    from labeling.status.status import status
+    from labeling.status.tables import show
+    from labeling.studio.client import URL_VARIABLE
     from models.labels import DEFAULT_SCHEMA, LabelSchema
 
     address = url or os.environ.get(URL_VARIABLE, "")

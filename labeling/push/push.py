@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labeling import queue
-from labeling.client import LabelStudioError
-from labeling.remote import BATCH, Remote
-from labeling.selection import Mix, Selection, choose
-from labeling.settle import look
-from labeling.sources import Source
+from labeling.choice.selection import Mix, Selection, choose
+from labeling.push import queue
+from labeling.push.remote import BATCH, Remote
+from labeling.push.settle import look
+from labeling.push.sources import Source
+from labeling.push.update import Updated, update
 from labeling.state import State, alone
-from labeling.tasks import check_predictions, shown_prediction, task_data
-from labeling.update import Updated, update
+from labeling.studio.client import LabelStudioError
+from labeling.studio.tasks import check_predictions, shown_prediction, task_data
 from models.progress import Progress
 
 if TYPE_CHECKING:
@@ -64,9 +64,9 @@ def push(
     A second push therefore adds nothing until labelers have answered and their answers were pulled.
 
     Args:
-        client: from :func:`labeling.client.connect`.
+        client: from :func:`labeling.studio.client.connect`.
         project: id of the project.
-        path: its state, from :func:`labeling.queue.state_file`.
+        path: its state, from :func:`labeling.push.queue.state_file`.
         source: where the items come from; it is read after what was left over has been sent.
         n: how many tasks shall be open.
         mix: what is chosen; its seed is that of the project's first push.

@@ -1,0 +1,1 @@
+"""Taking in what labelers answered, and making corrections of it."""

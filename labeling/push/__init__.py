@@ -1,0 +1,1 @@
+"""Giving items to labelers, each once."""

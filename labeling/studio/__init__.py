@@ -1,0 +1,1 @@
+"""The Label Studio side: server, client, project, interface and tasks."""
