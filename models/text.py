@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lingua import LanguageDetector
+    from lingua import ConfidenceValue, LanguageDetector
 
 #: Languages told apart where a text does not say its own: a short list is worth more than a
 #: better detector. A text in any other language comes out as the nearest of these or as UNKNOWN.
@@ -16,11 +16,12 @@ UNKNOWN = "und"
 # How far the first guess must stand above the second, and the fewest letters worth a guess.
 _MARGIN = 0.08
 _FEWEST_LETTERS = 4
+# Characters of a long text that are looked at first, and the margin with which they are enough.
+_BEGINNING, _NO_DOUBT = 80, 0.9
 
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad]")
 _URL = re.compile(r"https?://\S+|www\.\S+", re.IGNORECASE)
 _USER = re.compile(r"(?<!\w)@\w[\w\u0300-\u036f]*")
-_SPACE = re.compile(r"\s+")
 # Romanian is still typed with the cedilla letters of old code pages.
 _COMMA_BELOW = str.maketrans("şţŞŢ", "șțȘȚ")
 _TURKISH = re.compile("[ğıİĞ]")
@@ -49,11 +50,9 @@ def normalise(text: str) -> str:
     stays); addresses become ``http``, handles ``@user``; old Romanian letters become today's; runs
     of blanks become one. Case stays: encoders and the linear part fold it themselves.
     """
-    text = _SPACE.sub(" ", unicodedata.normalize("NFC", _CONTROL.sub("", text)))
+    text = " ".join(unicodedata.normalize("NFC", _CONTROL.sub("", text)).split())
     text = _USER.sub("@user", _URL.sub("http", text))
-    if not _TURKISH.search(text):
-        text = text.translate(_COMMA_BELOW)
-    return text.strip()
+    return text if text.isascii() or _TURKISH.search(text) else text.translate(_COMMA_BELOW)
 
 
 def plain(text: str) -> str:
@@ -96,11 +95,20 @@ def detect_language(text: str) -> str:
             return chinese_script(text)
     if letters < _FEWEST_LETTERS:
         return UNKNOWN
-    ranked = _detector().compute_language_confidence_values(_USER.sub("", _URL.sub("", text)))
-    if len(ranked) < 2 or ranked[0].value - ranked[1].value < _MARGIN:
+    ranked = _ranked(_USER.sub("", _URL.sub("", text)))
+    if ranked[0].value - ranked[1].value < _MARGIN:
         return UNKNOWN
     tag = ranked[0].language.iso_code_639_1.name.lower()
     return chinese_script(text) if tag == "zh" else tag
+
+
+def _ranked(text: str) -> "list[ConfidenceValue]":
+    """Languages, the likeliest first; by the beginning of a long text alone where that leaves no doubt."""
+    if len(text) > 2 * _BEGINNING:
+        ranked = _detector().compute_language_confidence_values(text[:_BEGINNING])
+        if ranked[0].value - ranked[1].value >= _NO_DOUBT:
+            return ranked
+    return _detector().compute_language_confidence_values(text)
 
 
 def chinese_script(text: str) -> str:

@@ -107,6 +107,12 @@ def test_language_of_a_sentence_is_told(tag):
     assert detect_language(SENTENCES[tag]) == tag
 
 
+def test_language_of_a_long_text_is_told_by_all_of_it_where_its_beginning_leaves_doubt():
+    number = "Nr. 40-118/2 (A5) " * 6
+    assert detect_language(number + "Nobody has answered my letter since the beginning of March.") == "en"
+    assert detect_language(number + "Da inizio marzo nessuno ha risposto alla mia lettera.") == "it"
+
+
 @pytest.mark.parametrize(
     "text", ["", "ok", "12345 !!", "👍👍", "@anna_the_great", "www.example.com/a/nice/page"], ids=ascii
 )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Engine, insert, text
+from sqlalchemy import Engine, text
 
 from models.progress import Progress
 from serving.bench.figures import Figure, at_most
@@ -17,8 +17,10 @@ from serving.store.engine import reading, writing
 from serving.store.intake import with_families
 from serving.store.queries import Filter, count_similar, find
 from serving.store.record import get
+from serving.store.rows import insert_rows
 from serving.store.schema import open_store
-from serving.store.tables import decisions, digest_items, events, item_categories, item_tokens, items, predictions
+from serving.store.search import insert_words
+from serving.store.tables import decisions, digest_items, events, item_categories, items, predictions
 
 #: Milliseconds that a question may take.
 WANTED = 50
@@ -138,34 +140,32 @@ def _chunks(count: int) -> Iterator[list[dict[str, Any]]]:
 
 def _store(engine: Engine, rows: list[dict[str, Any]]) -> None:
     with writing(engine) as connection:
-        connection.execute(insert(items), [_item(row) for row in rows])
+        insert_rows(connection, items, [_item(row) for row in rows])
         said = {"tasks": {}, "language": "en"}
         own = {"model_name": "bench", "model_version": "1", "label_schema": "bench", "body": said}
-        connection.execute(
-            insert(predictions), [{"key": row["key"], "item_key": row["key"], "at": row["at"], **own} for row in rows]
+        insert_rows(
+            connection,
+            predictions,
+            [{"key": row["key"], "item_key": row["key"], "at": row["at"], **own} for row in rows],
         )
         decided = {"cause": "intake", "rules_version": "bench", "body": {"team": "support"}}
-        connection.execute(
-            insert(decisions),
+        insert_rows(
+            connection,
+            decisions,
             [{"item_key": row["key"], "prediction_key": row["key"], "at": row["at"], **decided} for row in rows],
         )
         came = {"kind": "received", "actor": "intake", "body": {}}
-        connection.execute(insert(events), [{"item_key": row["key"], "at": row["at"], **came} for row in rows])
-        connection.execute(
-            insert(item_categories),
+        insert_rows(connection, events, [{"item_key": row["key"], "at": row["at"], **came} for row in rows])
+        insert_rows(
+            connection,
+            item_categories,
             [{"item_key": row["key"], "category": label} for row in rows for label in row["labels"]],
         )
-        if engine.dialect.name == "postgresql":
-            connection.execute(insert(item_tokens), [{"item_key": row["key"], "tokens": row["words"]} for row in rows])
-        else:
-            fts = text("INSERT INTO item_words (rowid, words) VALUES (:key, :words)")
-            connection.execute(fts, [{"key": row["key"], "words": " ".join(row["words"])} for row in rows])
+        insert_words(connection, {row["key"]: " ".join(row["words"]) for row in rows})
         waiting = [row for row in rows if row["key"] <= 1000]
         if waiting:
             own = {"team": "support", "kind": "item"}
-            connection.execute(
-                insert(digest_items), [{"item_key": row["key"], "at": row["at"], **own} for row in waiting]
-            )
+            insert_rows(connection, digest_items, [{"item_key": row["key"], "at": row["at"], **own} for row in waiting])
 
 
 def _item(row: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, case, func, insert, select, tuple_, u
 from serving.delivery.channels import Outcome
 from serving.delivery.message import Kind
 from serving.store.engine import reading, writing
+from serving.store.rows import insert_rows
 from serving.store.tables import channel_states, deliveries, outbox
 
 #: How long a row is its taker's, if the taker does not say.
@@ -115,7 +116,7 @@ def settle(engine: Engine, channel: str, settled: Sequence[Settled], now: dateti
             }
             for one in settled
         ]
-        connection.execute(insert(deliveries), rows)
+        insert_rows(connection, deliveries, rows)
         _count_failures(connection, channel, [one.outcome for one in settled], now)
     return len(became)
 

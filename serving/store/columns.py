@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Column, DateTime, ForeignKey, Integer, MetaData
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -22,6 +22,25 @@ Key = BigInteger().with_variant(Integer, "sqlite")
 Json = JSON().with_variant(postgresql.JSONB, "postgresql")
 
 
+class _Written(sqlite.DATETIME):
+    """A time as SQLite keeps it, in UTC and without a zone: the same text as SQLAlchemy's own, made in less time."""
+
+    def bind_processor(self, dialect: Dialect) -> Any:
+        """To text."""
+        return lambda value: None if value is None else value.isoformat(" ", "microseconds")
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """From text."""
+        return lambda value: None if value is None else datetime.fromisoformat(value)
+
+
+def in_utc(value: datetime) -> datetime:
+    """The same point in time in UTC; ValueError for one without a zone."""
+    if value.tzinfo is None:
+        raise ValueError(f"expected a time with a zone, got {value}")
+    return value if value.tzinfo is UTC else value.astimezone(UTC)
+
+
 class Moment(TypeDecorator[datetime]):
     """A point in time with its zone; kept in UTC. A naive one is refused."""
 
@@ -30,15 +49,13 @@ class Moment(TypeDecorator[datetime]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """A real point in time where the database has one."""
-        return dialect.type_descriptor(DateTime(timezone=dialect.name == "postgresql"))
+        return dialect.type_descriptor(DateTime(timezone=True) if dialect.name == "postgresql" else _Written())  # type: ignore[no-untyped-call]
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """To UTC; SQLite writes it without a zone."""
         if value is None:
             return None
-        if value.tzinfo is None:
-            raise ValueError(f"expected a time with a zone, got {value}")
-        value = value.astimezone(UTC)
+        value = in_utc(value)
         return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:

@@ -7,20 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, Engine, Table, bindparam, insert, select, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, Table, select
 
 from models.records import FeedbackItem, Prediction
 from serving.failpoints import reach
 from serving.routing.decision import Decision
 from serving.store.engine import reading, storable, writing
-from serving.store.search import tokens
+from serving.store.rows import insert_rows
+from serving.store.search import insert_words
 from serving.store.sending import Channels, Parcel, send
-from serving.store.tables import decisions, events, item_categories, item_tokens, items, predictions
+from serving.store.tables import decisions, events, item_categories, items, predictions
 
 Status = Literal["stored", "duplicate", "conflict"]
-
-_FTS = text("INSERT INTO item_words (rowid, words) VALUES (:key, :words)").bindparams(bindparam("key"))
 
 
 class Known(NamedTuple):
@@ -176,9 +174,15 @@ def _insert_items(connection: Connection, entries: Sequence[Entry]) -> list[_Pla
     if not entries:
         return []
     rows = [_item_row(entry) for entry in entries]
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(items).on_conflict_do_nothing(index_elements=["source", "external_id"])
-    found = {identity: key for key, identity in connection.execute(statement.returning(items.c.key, items.c.id), rows)}
+    stored = insert_rows(
+        connection,
+        items,
+        rows,
+        lambda statement: statement.on_conflict_do_nothing(index_elements=["source", "external_id"]).returning(
+            items.c.key, items.c.id
+        ),
+    )
+    found = {row.id: row.key for row in stored}
     return [_Place(found[row["id"]], row["id"], row["digest"]) if row["id"] in found else None for row in rows]
 
 
@@ -213,8 +217,9 @@ def _insert_rest(connection: Connection, stored: Mapping[int, Entry], channels: 
     """All that belongs to items that were stored under these keys."""
     if not stored:
         return
-    predicted = connection.execute(
-        insert(predictions).returning(predictions.c.key, sort_by_parameter_order=True),
+    insert_rows(
+        connection,
+        predictions,
         [
             {
                 "item_key": key,
@@ -226,23 +231,28 @@ def _insert_rest(connection: Connection, stored: Mapping[int, Entry], channels: 
             }
             for key, entry in stored.items()
         ],
-    ).scalars()
-    connection.execute(
-        insert(decisions),
+    )
+    # asked for afterwards: SQLite would have to be told row by row to answer with keys in order
+    said = select(predictions.c.item_key, predictions.c.key).where(predictions.c.item_key.in_(list(stored)))
+    predicted = {row.item_key: row.key for row in connection.execute(said)}
+    insert_rows(
+        connection,
+        decisions,
         [
             {
                 "item_key": key,
-                "prediction_key": prediction,
+                "prediction_key": predicted[key],
                 "at": entry.received_at,
                 "cause": "intake",
                 "rules_version": entry.decision.rules_version,
                 "body": entry.decision,
             }
-            for (key, entry), prediction in zip(stored.items(), predicted, strict=True)
+            for key, entry in stored.items()
         ],
     )
-    connection.execute(
-        insert(events),
+    insert_rows(
+        connection,
+        events,
         [
             {"item_key": key, "at": entry.received_at, "kind": "received", "actor": "intake", "body": {}}
             for key, entry in stored.items()
@@ -255,12 +265,8 @@ def _insert_rest(connection: Connection, stored: Mapping[int, Entry], channels: 
         for label in with_families(entry.prediction.tasks["category"].labels)
     ]
     if categories:
-        connection.execute(insert(item_categories), categories)
-    words = [(key, tokens(entry.item.text)) for key, entry in stored.items()]
-    if connection.dialect.name == "postgresql":
-        connection.execute(insert(item_tokens), [{"item_key": key, "tokens": found} for key, found in words])
-    else:
-        connection.execute(_FTS, [{"key": key, "words": " ".join(found)} for key, found in words])
+        insert_rows(connection, item_categories, categories)
+    insert_words(connection, {key: entry.item.text for key, entry in stored.items()})
     send(connection, list(_parcels(stored)), channels)
 
 

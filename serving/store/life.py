@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from serving.routing.decision import Decision
 from serving.store.engine import storable, writing
 from serving.store.intake import with_families
+from serving.store.rows import insert_rows
 from serving.store.tables import OPEN, corrections, decisions, digest_items, events, item_categories, items, predictions
 
 #: Parameters of one statement; SQLite takes 32,766.
@@ -53,7 +54,7 @@ def add_event(
     """Write down that something happened to items."""
     if keys:
         rows = [{"item_key": key, "at": at, "kind": kind, "actor": storable(actor), "body": dict(body)} for key in keys]
-        connection.execute(insert(events), rows)
+        insert_rows(connection, events, rows)
 
 
 def set_state(connection: Connection, keys: Sequence[int], state: str, at: datetime) -> None:
@@ -135,7 +136,7 @@ def correct(
         connection.execute(delete(item_categories).where(item_categories.c.item_key == standing.key))
         found = [{"item_key": standing.key, "category": label} for label in with_families(labels["category"])]
         if found:
-            connection.execute(insert(item_categories), found)
+            insert_rows(connection, item_categories, found)
     if "sentiment" in written:
         values["sentiment"] = labels["sentiment"][0] if labels["sentiment"] else None
     if written:

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, insert
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection
 
 from serving.routing.decision import Deliver
 from serving.routing.rules import DEFAULT_CHANNEL
+from serving.store.rows import insert_rows
 from serving.store.tables import digest_items, outbox
 
 #: Names of channels by team.
@@ -29,26 +29,28 @@ class Parcel(NamedTuple):
 def send(connection: Connection, parcels: Sequence[Parcel], channels: Channels) -> None:
     """Write down that parcels are to be sent; a team without channels has the default one."""
     if now := [row for one in parcels if one.deliver == "now" for row in _messages(one, channels)]:
-        connection.execute(insert(outbox), now)
-    later = [
-        {"item_key": one.item_key, "team": one.team, "kind": one.kind, "at": one.at, "digest_key": None}
+        insert_rows(connection, outbox, now)
+    later = {
+        (one.item_key, one.team, one.kind): {"item_key": one.item_key, "team": one.team, "kind": one.kind, "at": one.at}
         for one in parcels
         if one.deliver == "digest"
-    ]
+    }
     if later:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(digest_items)
         # an item that came back to a team stands in its next digest once more
-        fresh = {"at": statement.excluded.at, "digest_key": None}
-        connection.execute(
-            statement.on_conflict_do_update(index_elements=["item_key", "team", "kind"], set_=fresh), later
+        insert_rows(
+            connection,
+            digest_items,
+            list(later.values()),
+            lambda statement: statement.on_conflict_do_update(
+                index_elements=["item_key", "team", "kind"], set_={"at": statement.excluded.at, "digest_key": None}
+            ),
         )
 
 
 def send_digest(connection: Connection, digest_key: int, team: str, channels: Channels, at: datetime) -> None:
     """Write down that a digest is to be sent."""
     rows = [_row("digest", team, channel, at) for channel in channels.get(team, (DEFAULT_CHANNEL,))]
-    connection.execute(insert(outbox), [row | {"digest_key": digest_key} for row in rows])
+    insert_rows(connection, outbox, [row | {"digest_key": digest_key} for row in rows])
 
 
 def _messages(parcel: Parcel, channels: Channels) -> list[dict[str, Any]]:
