@@ -42,11 +42,16 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        publish(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Give a file that is on disk its name, in place of whatever stood there."""
+    temporary.chmod(0o666 & ~_umask())
+    temporary.replace(path)
     fsync_folder(path.parent)
 
 

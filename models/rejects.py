@@ -26,7 +26,37 @@ class Reject:
         return f"{self.place}: {self.reason}"
 
 
-class RejectLog:
+def line_of(reject: Reject) -> str:
+    """A reject as a line of JSON."""
+    line = {"place": reject.place, "reason": reject.reason, "row": reject.row}
+    try:
+        text = json.dumps(line, default=str, allow_nan=False)
+    except ValueError:  # a number that JSON cannot hold
+        text = json.dumps({**line, "row": repr(reject.row)})
+    return text + "\n"
+
+
+class Tally:
+    """How many rows were refused, and the first of them, for a person. ``count`` were refused before."""
+
+    def __init__(self, path: Path, count: int = 0) -> None:
+        self.path, self.count = path, count
+        self.first: list[Reject] = []
+
+    def add(self, reject: Reject) -> None:
+        """One more."""
+        self.count += 1
+        if len(self.first) < _SHOWN:
+            self.first.append(reject)
+
+    def summary(self) -> str:
+        """What was left out, for a person: count, the first places and reasons, and the file."""
+        more = self.count - len(self.first)
+        faults = [str(reject) for reject in self.first] + ([f"and {more} more"] if more else [])
+        return f"{self.count} row(s) left out, kept in {self.path}{as_list(faults)}"
+
+
+class RejectLog(Tally):
     """Bad rows on their way into a file, in constant memory.
 
     Used as a context: when the block ends, with or without an error, the rejects stand in
@@ -37,9 +67,7 @@ class RejectLog:
     def __init__(self, path: Path, source: str) -> None:
         if Path(source).resolve() == path.resolve():
             raise DataError(f"{source}: its bad rows would be written over it; rename it, or give another --out")
-        self.path = path
-        self.count = 0
-        self.first: list[Reject] = []
+        super().__init__(path)
         self._file: IO[str] | None = None
         self._open = ExitStack()
 
@@ -58,21 +86,8 @@ class RejectLog:
         """Keep one bad row."""
         if self._file is None:
             self._file = self._open.enter_context(atomic_write(self.path))
-        line = {"place": reject.place, "reason": reject.reason, "row": reject.row}
-        try:
-            text = json.dumps(line, default=str, allow_nan=False)
-        except ValueError:  # a number that JSON cannot hold
-            text = json.dumps({**line, "row": repr(reject.row)})
-        self._file.write(text + "\n")
-        self.count += 1
-        if len(self.first) < _SHOWN:
-            self.first.append(reject)
-
-    def summary(self) -> str:
-        """What was left out, for a person: count, the first places and reasons, and the file."""
-        more = self.count - len(self.first)
-        faults = [str(reject) for reject in self.first] + ([f"and {more} more"] if more else [])
-        return f"{self.count} row(s) left out, kept in {self.path}{as_list(faults)}"
+        self._file.write(line_of(reject))
+        super().add(reject)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._open.close()

@@ -18,24 +18,42 @@ serve = typer.Typer(add_completion=False)
 def classify_command(
     model: Annotated[Path, typer.Option("--model", metavar="DIR", help="The model.")],
     source: Annotated[str, typer.Option("--in", metavar="FILE", help="Feedback: JSONL, CSV, Parquet, or hf:NAME.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the answers go: .jsonl or .csv, .gz too.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the answers go: .jsonl, .csv (.gz too), .parquet.")],
     column: Columns = None,
+    shard: Annotated[
+        str, typer.Option(metavar="I/N", help="Only every N-th row from the I-th on, for several machines.")
+    ] = "1/1",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the same command was stopped, also by kill -9.")
+    ] = False,
     threads: Threads = None,
 ) -> None:
-    """Classify a file of feedback, row by row.
+    """Classify a file of feedback, row by row, of any size.
+
+    Bad rows go to OUT.rejects.jsonl. OUT appears when all is done.
 
     Example: feedback classify --model artifacts/current --in feedback.csv --out answers.csv
     """
     from models.readers import columns_of
-    from serving.bulk import classify_file
+    from serving.bulk.classifying import classify_file, shard_of
 
-    columns = columns_of(column)
+    columns, part = columns_of(column), shard_of(shard)
     progress = terminal.Terminal()
     classifier = load_model(model, progress, threads)
-    count, left_out = classify_file(classifier, source, out, columns=columns, progress=progress)
+    try:
+        rows, left_out = classify_file(
+            classifier, source, out, progress=progress, columns=columns, shard=part, resume=resume, lost=_say_lost
+        )
+    except (KeyboardInterrupt, SystemExit, OSError):
+        terminal.say(f"stopped; the same command with --resume goes on (what is done is in {out}.unfinished)")
+        raise
     if left_out:
         terminal.warn(left_out)
-    terminal.say(f"{count:,} row(s) classified, written to {out}")
+    terminal.say(f"{rows:,} row(s) classified, written to {out}")
+
+
+def _say_lost(rows: int) -> None:
+    terminal.warn(f"a run that was stopped had done {rows:,} rows; they are done again (--resume would go on there)")
 
 
 @serve.command("serve")

@@ -32,7 +32,7 @@ def import_command(
     """
     from models.readers import columns_of
     from models.rejects import RejectLog
-    from serving.bulk_import import import_file
+    from serving.bulk.importing import import_file
     from serving.routing.check import checked_rules
     from serving.routing.load import DEFAULT_RULES, load_rules
     from serving.settings import load_settings

@@ -16,7 +16,7 @@ from support import ROOT, STARTER, read_jsonl, write_jsonl
 from models.classifier import Classifier
 from models.errors import DataError
 from models.rejects import Reject
-from serving.bulk_import import import_file
+from serving.bulk.importing import import_file
 from serving.intake import take
 from serving.routing.load import DEFAULT_RULES, load_rules
 from serving.similar import Similar
