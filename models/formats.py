@@ -86,7 +86,7 @@ def json_rows(path: Path) -> Iterator[tuple[str, Row]]:
 def json_lines(path: Path) -> Iterator[tuple[str, bytes]]:
     """Lines of a file, gzip or plain, that are not blank, each with its place; DataError if the file is damaged."""
     with open_data(path) as file:
-        for number, line in _lines(path, file):
+        for number, line in raw_lines(path, file):
             if line.strip():
                 yield f"{path}:{number}", line
 
@@ -102,7 +102,8 @@ def json_object(place: str, line: bytes) -> Row:
     return Reject(place, f"expected a JSON object, got {type(value).__name__}", value)
 
 
-def _lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+def raw_lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Lines of a file with their numbers; DataError if it is damaged."""
     try:
         yield from enumerate(file, 1)
     except _DAMAGED as error:

@@ -10,7 +10,16 @@ from typing import IO, Any
 
 from models.errors import DataError
 from models.files import atomic_write
-from models.formats import DATASET_PREFIX, cell_value, csv_names, csv_records, data_file, json_object, open_data
+from models.formats import (
+    DATASET_PREFIX,
+    cell_value,
+    csv_names,
+    csv_records,
+    data_file,
+    json_object,
+    open_data,
+    raw_lines,
+)
 from models.progress import Advance
 from models.records import LIST_SEPARATOR
 from models.rejects import Reject
@@ -81,7 +90,7 @@ class _Changing:
 
     def _json_lines(self) -> Iterator[bytes]:
         with open_data(self._path) as file:
-            for line in file:
+            for _, line in raw_lines(self._path, file):
                 row = json_object("", line) if line.strip() else {}
                 found = None if isinstance(row, Reject) or not row else self._asked(row)
                 if found is None or isinstance(row, Reject):
@@ -93,8 +102,8 @@ class _Changing:
                 yield (_BOM if line.startswith(_BOM) else b"") + json.dumps(kept, ensure_ascii=False).encode() + end
 
     def _table_lines(self) -> Iterator[bytes]:
-        with open_data(self._path) as raw:
-            if raw.read(len(_BOM)) == _BOM:
+        with open_data(self._path) as packed:
+            if next(raw_lines(self._path, packed), (1, b""))[1].startswith(_BOM):
                 yield _BOM
         with io.TextIOWrapper(open_data(self._path), "utf-8-sig", "surrogateescape", newline="") as file:
             csv.field_size_limit(8_000_000)
@@ -124,11 +133,15 @@ class _Changing:
 
     def parquet(self, *, write: bool) -> int:
         """Change a Parquet file; how many rows changed."""
+        import pyarrow
         from pyarrow import parquet
 
-        with parquet.ParquetFile(self._path) as file:
-            tables = [self._batch(batch) for batch in file.iter_batches(batch_size=1000)]
-            shape = file.schema_arrow
+        try:
+            with parquet.ParquetFile(self._path) as file:
+                tables = [self._batch(batch) for batch in file.iter_batches(batch_size=1000)]
+                shape = file.schema_arrow
+        except (pyarrow.ArrowException, OSError) as error:
+            raise DataError(f"{self._path}: not a readable Parquet file: {error}") from None
         if write and self.changed:
             with atomic_write(self._path, "wb") as out, parquet.ParquetWriter(out, shape) as writer:
                 for table in tables:

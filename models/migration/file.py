@@ -139,7 +139,7 @@ def read_migration(path: Path, schema: LabelSchema) -> Migration:
         new, faults = (found, []) if isinstance(found, LabelSchema) else (schema, found)
     if faults:
         raise SchemaError(f"{path}: {len(faults)} fault(s) in the migration, nothing was changed{as_list(faults)}")
-    return Migration(digest, _moves(operations, new), None if applied else schema, new)
+    return Migration(digest, moves_of(operations, new), None if applied else schema, new)
 
 
 def _read(path: Path) -> tuple[list[Operation], Mapping[str, Mapping[str, str]], list[str]]:
@@ -167,7 +167,8 @@ def _digest(operations: list[Operation]) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
 
-def _moves(operations: list[Operation], schema: LabelSchema) -> dict[str, TaskMoves]:
+def moves_of(operations: list[Operation], schema: LabelSchema) -> dict[str, TaskMoves]:
+    """What becomes of labels by sound operations, by task."""
     found = {}
     for task in dict.fromkeys(one.task for one in operations):
         own = [one for one in operations if one.task == task]
