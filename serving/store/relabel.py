@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, text, update
@@ -10,6 +11,7 @@ from models.migration.moves import Migration, Unsettled
 from models.progress import Advance
 from serving.store.intake import with_families
 from serving.store.life import add_event
+from serving.store.relabel_bodies import digest_body, event_body
 from serving.store.tables import corrections, digests, events, item_categories, items, predictions
 
 #: Rows that are read and written at once.
@@ -44,8 +46,8 @@ class Relabelling:
     def run(self, advance: Advance) -> None:
         """Go over everything; ``advance`` is told of rows."""
         self._bodies(predictions, "predictions", self._migration.prediction, advance)
-        self._bodies(events, "events", self._event, advance)
-        self._bodies(digests, "digests", self._digest, advance)
+        self._bodies(events, "events", partial(event_body, self._migration), advance)
+        self._bodies(digests, "digests", partial(digest_body, self._migration), advance)
         self._corrections(advance)
         self._categories(advance)
         self._sentiments()
@@ -74,40 +76,6 @@ class Relabelling:
                 own = update(table).where(table.c.key == bindparam("own")).values(body=bindparam("new"))
                 self._connection.execute(own, changed)
             advance(len(rows))
-
-    def _event(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """What somebody said; labels that are to be given anew stay as they were said."""
-        said = body.get("labels")
-        if not isinstance(said, dict) or "unsettled" in body:
-            return dict(body)
-        kept, unsettled = self._migration.answers(said)
-        return {**body, "labels": {**{task: list(labels) for task, labels in unsettled.items()}, **kept}}
-
-    def _digest(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        found = dict(body)
-        for name, task in (("categories", "category"), ("sentiments", "sentiment")):
-            found[name] = self._counted(task, body.get(name, []))
-        for name in ("items", "reminders", "escalations"):
-            found[name] = [self._shown(one) for one in body.get(name, [])]
-        return {name: value for name, value in found.items() if name in body}
-
-    def _counted(self, task: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        counted: dict[str, dict[str, Any]] = {}
-        for row in rows:
-            for label in self._migration.move(task, [row["label"]]).labels:
-                same = counted.get(label)
-                before = None if row["before"] is None else row["before"] + (same["before"] or 0 if same else 0)
-                counted[label] = {
-                    "label": label,
-                    "count": row["count"] + (same["count"] if same else 0),
-                    "before": before,
-                }
-        return list(counted.values())
-
-    def _shown(self, one: Mapping[str, Any]) -> dict[str, Any]:
-        feeling = self._migration.move("sentiment", [one["sentiment"]]).labels if one["sentiment"] else ()
-        categories = list(self._migration.move("category", one["categories"]).labels)
-        return {**one, "categories": categories, "sentiment": feeling[0] if feeling else None}
 
     def _corrections(self, advance: Advance) -> None:
         own = corrections.c
