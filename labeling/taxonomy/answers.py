@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from labeling.pull.answers import key_of
-from labeling.studio.client import explained
+from labeling.studio.client import LabelStudioError, explained
 from labeling.studio.interface import CONTEXT
 from labeling.studio.tasks import BETWEEN, labelled_before
 from models.labels import LabelSchema
@@ -108,13 +108,29 @@ def change_predictions(client: "LabelStudio", changed: Mapping[int, Result], adv
         advance(1)
 
 
-def count_anew(client: "LabelStudio", project: int) -> None:
-    """Let the server count which labels are in use: it does not follow changes, and would not let old ones go."""
+def check_use(client: "LabelStudio", project: int, migration: Migration) -> None:
+    """Let the server count which labels are in use, which it does not follow when answers change; and see that no old
+    one is in a draft, which only its labeler can change.
+
+    Raises:
+        LabelStudioError: drafts hold labels that there are no more.
+    """
+    ask = client._client_wrapper.httpx_client.request
     with explained(f"counting the labels of project {project}"):
-        answer = client._client_wrapper.httpx_client.request(
-            f"api/projects/{project}/summary/reset/", method="POST", json={}
-        )
+        ask(f"api/projects/{project}/summary/reset/", method="POST", json={}).raise_for_status()
+        answer = ask(f"api/projects/{project}/summary/", method="GET")
         answer.raise_for_status()
+        in_drafts = answer.json().get("created_labels_drafts") or {}
+    found = [
+        f"{label} ({in_drafts[task][label]})"
+        for task, moves in migration.tasks.items()
+        for label in sorted(moves.gone & set(in_drafts.get(task, {})))
+    ]
+    if found:
+        raise LabelStudioError(
+            f"project {project}: drafts hold labels that there are no more: {', '.join(found)}; have them submitted or"
+            " thrown away by those who began them, then run the same command again"
+        )
 
 
 def _any(value: object) -> Any:

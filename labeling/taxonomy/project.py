@@ -1,23 +1,20 @@
 """A Label Studio project, as a part of a migration: interface, answers, predictions, and what is known of it here."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from labeling.choice.selection import Candidate
 from labeling.pull.annotations import Annotations
-from labeling.push.push import enqueue
 from labeling.push.remote import Remote
-from labeling.push.sources import candidate_of
 from labeling.state import State, alone
 from labeling.studio.client import LabelStudioError
 from labeling.studio.interface import TEXT, labeling_interface
 from labeling.studio.project import check_interface, set_up_project
 from labeling.studio.tasks import EXTERNAL_ID
-from labeling.taxonomy.answers import change, change_predictions, count_anew, predictions, touched
+from labeling.taxonomy.answers import change, change_predictions, check_use, predictions, touched
 from labeling.taxonomy.known import change_known, known_changes
 from models.migration.moves import Migration
 from models.migration.parts import Line, Plan
@@ -49,11 +46,12 @@ class Project:
 
         Raises:
             SchemaError: Label Studio cannot hold the new schema.
-            LabelStudioError: the server is away or refuses.
+            LabelStudioError: the server is away or refuses, or old labels stand in drafts.
         """
         interface = labeling_interface(self._migration.new)
         remote = Remote(self._client, self._id)
         check_interface(self._client, interface)
+        check_use(self._client, self._id, self._migration)
         changed = touched(self._tasks(progress), self._migration)
         again = [one for one in changed if one.again]
         said = predictions(self._client, self._id, self._migration)
@@ -89,14 +87,24 @@ class Project:
             said = predictions(self._client, self._id, self._migration)
             with progress.stage("changing predictions", len(said), "predictions") as advance:
                 change_predictions(self._client, said, advance)
-            count_anew(self._client, self._id)
+            check_use(self._client, self._id, self._migration)
             set_up_project(self._client, self._migration.new, project=self._id)
             tasks = self._answers(progress)
             with self._state() as state:
                 change_known(state, self._migration, tasks)
-        candidates = list(_candidates(queue))
-        pushed = enqueue(self._client, self._id, self._path, candidates, "split", progress) if candidates else 0
+        pushed = self._push(queue, progress) if queue else 0
         return [f"project {self._id}: {pushed:,} task(s) added to be labelled again"] if pushed else []
+
+    def _push(self, queue: Sequence[dict[str, Any]], progress: Progress) -> int:
+        # loads what chooses items, which takes seconds
+        from labeling.push.push import enqueue
+        from labeling.push.sources import candidate_of
+
+        candidates = []
+        for row in queue:
+            with suppress(ValidationError):  # of a row that no other command takes either
+                candidates.append(candidate_of(LabeledItem.model_validate(row)))
+        return enqueue(self._client, self._id, self._path, candidates, "split", progress)
 
     def _answers(self, progress: Progress) -> list[dict[str, Any]]:
         """Bring all answers under new labels; the tasks with them, as they are then."""
@@ -123,11 +131,3 @@ class Project:
             yield state
         finally:
             state.close()
-
-
-def _candidates(queue: Sequence[dict[str, Any]]) -> Iterator[Candidate]:
-    for row in queue:
-        try:
-            yield candidate_of(LabeledItem.model_validate(row))
-        except ValidationError:  # of a row that no other command takes either
-            continue
