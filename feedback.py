@@ -11,7 +11,7 @@ from models.threads import calm_barriers
 
 #: Name: where it is, and what it does in a line (so that --help imports none of them).
 COMMANDS = {
-    "labels": ("training.commands:labels", "Derive a label schema from data, or check one."),
+    "labels": ("training.commands:labels", "Derive a label schema from data, check one, or change it everywhere."),
     "data": ("training.checks.commands:data", "Check labelled feedback before a model learns from it."),
     "train": ("training.commands:train", "Train a model on labelled feedback."),
     "encoder": ("training.encoder.commands:encoder", "Make a multilingual encoder, and measure it."),
@@ -28,6 +28,14 @@ COMMANDS = {
     "label": ("labeling.commands:label", "Work with Label Studio."),
 }
 
+#: What `labels migrate` changes beside schema and data: each package knows what it owns.
+MIGRATED = ("serving.taxonomy.parts:parts", "labeling.taxonomy.parts:parts")
+
+
+def _load(place: str) -> Any:
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(module), attribute)
+
 
 class Lazy(TyperGroup):
     """A group that imports a sub-command only when it is run."""
@@ -41,8 +49,7 @@ class Lazy(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
         if name in COMMANDS:
-            module, _, attribute = COMMANDS[name][0].partition(":")
-            command = typer.main.get_command(getattr(import_module(module), attribute))
+            command = typer.main.get_command(_load(COMMANDS[name][0]))
         return name, command, rest
 
 
@@ -50,8 +57,9 @@ app = typer.Typer(cls=Lazy, no_args_is_help=True, pretty_exceptions_enable=False
 
 
 @app.callback(epilog="Start with: make demo. Each command explains itself: feedback train --help")
-def _feedback() -> None:
+def _feedback(ctx: typer.Context) -> None:
     """Classify customer feedback, route it to the team that owns it, learn from corrections."""
+    ctx.obj = {"parts": lambda: [_load(place) for place in MIGRATED]}
 
 
 def main() -> None:

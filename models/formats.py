@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from datetime import date, time
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 from models.errors import DataError
 from models.records import LIST_SEPARATOR
@@ -42,16 +42,8 @@ def rows_of(source: str, renames: Mapping[str, str]) -> Iterator[tuple[str, Row]
     if source.startswith(DATASET_PREFIX):
         rows = _dataset_rows(source)
     else:
-        path = Path(source)
+        path = data_file(source)
         name = path.name.lower()
-        if path.is_dir():
-            raise DataError(f"{source}: expected a file, got a folder")
-        if not path.exists():
-            raise DataError(f"{source}: no such file; for a dataset of the hub write {DATASET_PREFIX}{source}")
-        if not name.endswith(FORMATS):
-            raise DataError(f"{source}: unknown format; expected a name that ends with one of {', '.join(FORMATS)}")
-        if path.stat().st_size == 0:
-            raise DataError(f"{source}: expected at least one row, got an empty file")
         if name.endswith(".parquet"):
             rows = _parquet_rows(path, renames)
         elif name.removesuffix(".gz").endswith(".jsonl"):
@@ -76,7 +68,7 @@ def count_rows(source: str) -> int | None:
             from pyarrow import parquet
 
             return int(parquet.read_metadata(path).num_rows)
-        with _open(path) as file:
+        with open_data(path) as file:
             if name.removesuffix(".gz").endswith(".jsonl"):
                 return sum(not line.isspace() for line in file)
             return max(0, _count_records(file) - 1)
@@ -92,7 +84,23 @@ def _count_records(file: IO[bytes]) -> int:
     return count
 
 
-def _open(path: Path) -> IO[bytes]:
+def data_file(source: str) -> Path:
+    """The file called ``source``; DataError if there is none, it is empty or of an unknown format."""
+    path = Path(source)
+    name = path.name.lower()
+    if path.is_dir():
+        raise DataError(f"{source}: expected a file, got a folder")
+    if not path.exists():
+        raise DataError(f"{source}: no such file; for a dataset of the hub write {DATASET_PREFIX}{source}")
+    if not name.endswith(FORMATS):
+        raise DataError(f"{source}: unknown format; expected a name that ends with one of {', '.join(FORMATS)}")
+    if path.stat().st_size == 0:
+        raise DataError(f"{source}: expected at least one row, got an empty file")
+    return path
+
+
+def open_data(path: Path) -> IO[bytes]:
+    """The bytes of a file, unpacked."""
     packed = path.name.lower().endswith(".gz")
     return cast(IO[bytes], gzip.open(path, "rb")) if packed else path.open("rb")
 
@@ -108,8 +116,8 @@ def json_rows(path: Path) -> Iterator[tuple[str, Row]]:
 
 def json_lines(path: Path) -> Iterator[tuple[str, bytes]]:
     """Lines of a file, gzip or plain, that are not blank, each with its place; DataError if the file is damaged."""
-    with _open(path) as file:
-        for number, line in _lines(path, file):
+    with open_data(path) as file:
+        for number, line in raw_lines(path, file):
             if line.strip():
                 yield f"{path}:{number}", line
 
@@ -125,7 +133,8 @@ def json_object(place: str, line: bytes) -> Row:
     return Reject(place, f"expected a JSON object, got {type(value).__name__}", value)
 
 
-def _lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+def raw_lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Lines of a file with their numbers; DataError if it is damaged."""
     try:
         yield from enumerate(file, 1)
     except _DAMAGED as error:
@@ -139,17 +148,10 @@ def _no_constant(name: str) -> None:
 def _csv_rows(path: Path, renames: Mapping[str, str]) -> Iterator[tuple[str, Row]]:
     csv.field_size_limit(_CELL_LIMIT)
     # a byte that is not UTF-8 becomes a lone surrogate, which the record refuses row by row
-    with io.TextIOWrapper(_open(path), "utf-8-sig", "surrogateescape", newline="") as file:
-        records = _csv_records(path, file)
-        number, names = next(records, (1, []))
-        if isinstance(names, Reject):
-            raise DataError(f"{path}: expected column names in the first row; {names.reason}")
-        names = [name.strip() for name in names]
-        _need_text(path, names, renames)
-        twice = [name for name, count in Counter(names).items() if count > 1 and name]
-        if twice:
-            raise DataError(f"{path}: column {twice[0]!r} stands twice; rename one")
-        for number, cells in records:
+    with io.TextIOWrapper(open_data(path), "utf-8-sig", "surrogateescape", newline="") as file:
+        records = csv_records(path, file)
+        names = csv_names(path, next(records, None), renames)
+        for number, cells, _, _ in records:
             place = f"{path}:{number}"
             if isinstance(cells, Reject):
                 yield place, cells
@@ -158,11 +160,34 @@ def _csv_rows(path: Path, renames: Mapping[str, str]) -> Iterator[tuple[str, Row
             elif cells:
                 # a column without a name is the row number that tables are often written with
                 named = zip(names, cells, strict=True)
-                yield place, {name: _cell(name, value, renames) for name, value in named if name}
+                yield place, {name: cell_value(name, value, renames) for name, value in named if name}
 
 
-def _csv_records(path: Path, file: IO[str]) -> Iterator[tuple[int, list[str] | Reject]]:
-    """Rows of cells with the number of their first line.
+class CsvRecord(NamedTuple):
+    """A row of a table: the number of its first line, its cells, as what it stands in the file, and what is between
+    cells."""
+
+    number: int
+    cells: list[str] | Reject
+    raw: str
+    delimiter: str
+
+
+def csv_names(path: Path, first: CsvRecord | None, renames: Mapping[str, str]) -> list[str]:
+    """Names of columns, from the first row; DataError if it has none, one twice, or no ``text``."""
+    cells: list[str] | Reject = [] if first is None else first.cells
+    if isinstance(cells, Reject):
+        raise DataError(f"{path}: expected column names in the first row; {cells.reason}")
+    names = [name.strip() for name in cells]
+    _need_text(path, names, renames)
+    twice = [name for name, count in Counter(names).items() if count > 1 and name]
+    if twice:
+        raise DataError(f"{path}: column {twice[0]!r} stands twice; rename one")
+    return names
+
+
+def csv_records(path: Path, file: IO[str]) -> Iterator[CsvRecord]:
+    """Rows of cells.
 
     Where a row does not parse, as after a quote that is never closed, its first line alone is the
     reject, and reading goes on with the next line.
@@ -191,11 +216,11 @@ def _csv_records(path: Path, file: IO[str]) -> Iterator[tuple[int, list[str] | R
                 waiting.extendleft(reversed(taken[1:]))
                 del taken[1:]
                 row = Reject(f"{path}:{number}", f"not valid CSV: {error}", taken[0].rstrip())
-                yield number, row
+                yield CsvRecord(number, row, taken[0], delimiter)
             else:
                 if cells is None:
                     return
-                yield number, cells
+                yield CsvRecord(number, cells, "".join(taken), delimiter)
             number += len(taken)
     except _DAMAGED as error:
         raise DataError(f"{path}: damaged file: {error}") from None
@@ -209,7 +234,8 @@ def _need_text(path: Path, names: list[str], renames: Mapping[str, str]) -> None
         )
 
 
-def _cell(name: str, value: str, renames: Mapping[str, str]) -> object:
+def cell_value(name: str, value: str, renames: Mapping[str, str]) -> object:
+    """What a cell of a table holds: None where it is blank, a list or an object where the field has one."""
     if not value.strip():
         return "" if renames.get(name, name) == "text" else None
     field_name = renames.get(name, name)

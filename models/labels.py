@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from models.errors import SchemaError, as_list, did_you_mean
 from models.records import FeedbackItem
@@ -108,10 +108,19 @@ class Task(_Strict):
 
 
 class LabelSchema(_Strict):
-    """All tasks of a model, by name."""
+    """All tasks of a model, by name.
+
+    ``migrations`` are the digests of those that made it what it is (:mod:`models.migration`), in their order.
+    """
 
     version: Literal[1] = 1
+    migrations: tuple[str, ...] = ()
     tasks: Mapping[str, Task]
+
+    @field_validator("migrations", mode="before")
+    @classmethod
+    def _a_list_becomes_a_tuple(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
 
     @model_validator(mode="after")
     def _has_tasks(self) -> Self:
@@ -150,6 +159,7 @@ class LabelSchema(_Strict):
     def to_toml(self) -> str:
         """The schema as the text of a ``labels.toml``; reading it back gives an equal schema."""
         lines = ["# Label schema. Order is class order; family/label makes two levels.", "", "version = 1"]
+        lines += [f"migrations = [{', '.join(map(_quote, self.migrations))}]"] if self.migrations else []
         for name, task in self.tasks.items():
             lines += ["", f"[tasks.{_quote(name)}]", f"kind = {_quote(task.kind)}"]
             lines += _fields(title=task.title, description=task.description)

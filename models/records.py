@@ -30,6 +30,10 @@ LIST_SEPARATOR = "|"
 SET_ASIDE = "set_aside"
 CANNOT_TELL, NOT_FEEDBACK = "cannot_tell", "not_feedback"
 
+#: Under this name `meta` holds by task the labels that a person gave before one of them was split: until somebody
+#: answers anew there is no label for the task.
+UNSETTLED = "unsettled"
+
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 
 Tier = Literal["linear", "combined"]
@@ -133,6 +137,14 @@ class FeedbackItem(BaseModel):
     meta: Meta = {}
 
 
+def unsettled_of(meta: Mapping[str, JsonValue]) -> Mapping[str, tuple[str, ...]]:
+    """Labels by task that stand under UNSETTLED; what is of another form counts as none."""
+    found = meta.get(UNSETTLED)
+    if not isinstance(found, dict):
+        return {}
+    return {task: tuple(map(str, labels)) for task, labels in found.items() if isinstance(labels, list)}
+
+
 class LabeledItem(FeedbackItem):
     """Feedback with the labels a person gave it; None where nobody did.
 
@@ -156,6 +168,11 @@ class LabeledItem(FeedbackItem):
         """CANNOT_TELL or NOT_FEEDBACK where a person said so, instead of giving labels."""
         reason = self.meta.get(SET_ASIDE)
         return reason if isinstance(reason, str) and reason in (CANNOT_TELL, NOT_FEEDBACK) else None
+
+    @property
+    def unsettled(self) -> Mapping[str, tuple[str, ...]]:
+        """Labels by task that were given before one of them was split, and that are to be given anew."""
+        return unsettled_of(self.meta)
 
     def labels(self, task: str) -> tuple[str, ...] | None:
         """The labels given for ``task``: None if not labelled, empty if none applies."""

@@ -19,6 +19,7 @@ Point = Literal[
     "worker-after-settle",  # it is written down
     "digest-before-commit",  # a digest is closed but not committed
     "digest-after-commit",  # it is committed
+    "labels-before-commit",  # labels are migrated in the store, but that is not committed
     "overdue-before-commit",  # teams are reminded, but that is not committed
 ]
 POINTS: tuple[Point, ...] = get_args(Point)

@@ -10,6 +10,7 @@ import typer
 from models import terminal
 from models.errors import ConfigError
 from models.files import atomic_write, write_json
+from training.taxonomy.command import migrate_command
 
 Columns = Annotated[
     list[str] | None,
@@ -24,7 +25,7 @@ Strict = Annotated[
     typer.Option(metavar="CHECK", help="A check whose findings are errors, or all. Repeatable."),
 ]
 
-labels = typer.Typer(no_args_is_help=True, add_completion=False, help="Derive a label schema from data, or check one.")
+labels = typer.Typer(no_args_is_help=True, add_completion=False, help="Derive a label schema, check or change it.")
 train = typer.Typer(add_completion=False)
 evaluate = typer.Typer(add_completion=False)
 compare = typer.Typer(add_completion=False)
@@ -67,6 +68,9 @@ def labels_check(
     schema = LabelSchema.load(file)
     counts = ", ".join(f"{name} ({task.kind}, {len(task.labels)} labels)" for name, task in schema.tasks.items())
     terminal.say(f"{file}: sound; {counts}")
+
+
+labels.command("migrate")(migrate_command)
 
 
 @train.command("train")

@@ -104,9 +104,12 @@ def _merged(before: LabeledItem, now: LabeledItem, tasks: Sequence[str]) -> Labe
     values: dict[str, Any] = {
         name: getattr(before, name) for name in type(now).model_fields if getattr(now, name) is None
     }
-    if now.labels("category") is not None:
+    # what a person found wrong does not come back because their own answer is to be given anew
+    if now.labels("category") is not None or "category" in now.unsettled:
         values |= {"category": now.category, "categories": now.categories}
-    aside = {task: before.meta[task] for task in tasks if task in before.meta}
+    if "sentiment" in now.unsettled:
+        values.pop("sentiment", None)
+    aside = {task: before.meta[task] for task in tasks if task in before.meta and task not in now.unsettled}
     return now.model_copy(update=values | {"meta": {**aside, **now.meta}})
 
 

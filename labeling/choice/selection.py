@@ -21,7 +21,7 @@ from models.text import fingerprint
 #: at most. Of more, where nothing tells them apart, chance takes so many.
 _POOL, _SMALLEST_POOL, _LARGEST_POOL = 4, 200, 20_000
 
-Why = Literal["audit", "out of scope", "not ours", "needs review", "disagreement", "uncertain", "diverse"]
+Why = Literal["audit", "out of scope", "not ours", "needs review", "disagreement", "uncertain", "diverse", "split"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]

@@ -107,7 +107,7 @@ def _checked(
             if task.kind == "multi" and name in asked:
                 labels[name] = ()
             continue
-        keys = [_key_of(choice, task) or choice for choice in chosen[name]]
+        keys = [key_of(choice, task) or choice for choice in chosen[name]]
         faults += [
             f"unknown {name} choice {key!r}; {did_you_mean(key, task.keys)}" for key in keys if key not in task.index
         ]
@@ -125,7 +125,7 @@ def _checked(
     return Answer(labels, None, note)
 
 
-def _key_of(choice: str, task: Task) -> str | None:
+def key_of(choice: str, task: Task) -> str | None:
     """The label of a choice that is sent by its title, since the interface lost its alias; None unless it is one."""
     if choice in task.index:
         return choice

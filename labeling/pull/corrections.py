@@ -11,7 +11,7 @@ from labeling.state import State
 from models.errors import did_you_mean
 from models.files import atomic_write
 from models.labels import LabelSchema
-from models.records import SET_ASIDE, LabeledItem
+from models.records import SET_ASIDE, UNSETTLED, LabeledItem
 from models.rejects import Reject
 from models.text import UNKNOWN
 
@@ -148,6 +148,11 @@ def record_of(item: Answered, schema: LabelSchema) -> dict[str, Any]:
             labels[task] = value
         else:
             meta[task] = value
+    # what was to be given anew is given
+    open_tasks = {task: keys for task, keys in item.record.unsettled.items() if task not in item.joined.labels}
+    meta.pop(UNSETTLED, None)
+    if open_tasks:
+        meta[UNSETTLED] = {task: list(keys) for task, keys in open_tasks.items()}
     if item.joined.set_aside is not None:
         meta[SET_ASIDE] = item.joined.set_aside
     shown = None if item.predicted is None else {task: list(keys) for task, keys in item.predicted.items()}

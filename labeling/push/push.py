@@ -6,12 +6,12 @@ by the id of their item. Of two pushes to a project the second waits for the fir
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labeling.choice.selection import Mix, Selection, choose
+from labeling.choice.selection import Candidate, Chosen, Mix, Selection, Why, choose
 from labeling.push import queue
 from labeling.push.remote import BATCH, Remote
 from labeling.push.settle import look
@@ -21,6 +21,7 @@ from labeling.state import State, alone
 from labeling.studio.client import LabelStudioError
 from labeling.studio.tasks import check_predictions, shown_prediction, task_data
 from models.progress import Progress
+from models.text import fingerprint
 
 if TYPE_CHECKING:
     from label_studio_sdk.client import LabelStudio
@@ -89,6 +90,36 @@ def push(
             left = len(queue.unsent(state))
             kept = f"; {left:,} chosen item(s) are kept, the same command sends them" if left else ""
             raise LabelStudioError(f"{error}{kept}", error.status) from None
+        finally:
+            state.close()
+
+
+def enqueue(
+    client: "LabelStudio", project: int, path: Path, candidates: Sequence[Candidate], why: Why, progress: Progress
+) -> int:
+    """Give all of these to labelers, whatever the model says of them, those excepted that are there already; how many.
+
+    They are in no audit, and nothing that is measured on one counts them.
+
+    Raises:
+        LabelStudioError: as :func:`push`; the same call goes on.
+    """
+    with alone(path.with_suffix(".lock"), "another push to this project", progress):
+        remote = Remote(client, project)
+        state = State(path)
+        try:
+            there = look(remote, state, progress)
+            _send(remote, state, progress, BATCH)
+            known = there.foreign | queue.known_texts(state)
+            texts = {fingerprint(text) for text in known.values()}
+            fresh = {
+                fingerprint(one.item.text): one
+                for one in candidates
+                if one.id not in known and fingerprint(one.item.text) not in texts
+            }
+            chosen = [Chosen(one, why, None, blind=False) for one in fresh.values()]
+            queue.add(state, Selection(chosen, 0.0, []), list(fresh.values()))
+            return _send(remote, state, progress, BATCH)
         finally:
             state.close()
 

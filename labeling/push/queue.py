@@ -4,14 +4,16 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from labeling.choice.selection import Candidate, Selection
 from labeling.state import FOLDER, State
 from labeling.studio.tasks import version_of
 from models.errors import ConfigError
 from models.records import FeedbackItem, Prediction
+
+if TYPE_CHECKING:
+    from labeling.choice.selection import Candidate, Selection
 
 #: Marks in the state: what decides all chance of a project, and the model that its tasks are being changed to.
 _SEED, _UPDATING = "seed", "updating_to"
@@ -67,7 +69,7 @@ def task_ids(state: State) -> dict[str, int]:
     return {row[0]: row[1] for row in state.rows("SELECT item_id, task_id FROM items WHERE task_id IS NOT NULL")}
 
 
-def add(state: State, selection: Selection, shown: Sequence[Candidate]) -> None:
+def add(state: State, selection: "Selection", shown: "Sequence[Candidate]") -> None:
     """Write what was chosen, before anything of it is sent; and which known items are in the audit now.
 
     Args:

@@ -76,16 +76,22 @@ def from_file(
 
 
 def _read(place: str, row: LabeledItem) -> Candidate | Reject:
+    try:
+        return candidate_of(row)
+    except ValidationError as error:
+        return Reject(place, f"prediction: {'; '.join(describe(error))}", None)
+
+
+def candidate_of(row: LabeledItem) -> Candidate:
+    """A record to be labelled, without its labels, with the prediction in its ``meta``; ValidationError if that is
+    none."""
     meta = dict(row.meta)
     said = meta.pop("prediction", None)
     fields = row.model_dump(exclude_unset=True, exclude=set(_LABELS)) | ({"meta": meta} if meta else {})
     if not meta:
         fields.pop("meta", None)
     item = FeedbackItem.model_validate(fields)
-    try:
-        prediction = None if said is None else Prediction.model_validate(said)
-    except ValidationError as error:
-        return Reject(place, f"prediction: {'; '.join(describe(error))}", None)
+    prediction = None if said is None else Prediction.model_validate(said)
     return Candidate(item.id or item.external_id or _id_of(item.text), item, prediction)
 
 

@@ -68,6 +68,15 @@ def set_up_project(
     return ProjectSetup(project, str(found.title), "changed" if differs else "")
 
 
+def check_interface(client: "LabelStudio", interface: str) -> None:
+    """Raise LabelStudioError unless the server takes this for a labelling interface, whatever answers a project has."""
+    with explained("checking the new interface"):
+        answer = client._client_wrapper.httpx_client.request(
+            "api/projects/validate/", method="POST", json={"label_config": interface}
+        )
+        answer.raise_for_status()
+
+
 def _called(client: "LabelStudio", title: str) -> int | None:
     """The id of the project with this title; None if there is none."""
     with explained("listing projects"):

@@ -1,11 +1,11 @@
 """An item and a prediction as Label Studio's task and prediction."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from labeling.studio.interface import CONTEXT, TEXT
 from models.errors import SchemaError, as_list
-from models.records import FeedbackItem, ModelName, Prediction
+from models.records import FeedbackItem, ModelName, Prediction, unsettled_of
 
 if TYPE_CHECKING:
     from label_studio_sdk.label_interface.interface import LabelInterface
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 #: Field of a task that holds the id of its item: Label Studio gives tasks ids of its own only.
 EXTERNAL_ID = "external_id"
 
-_BETWEEN = " · "
+#: Between the parts of the context of a task.
+BETWEEN = " · "
 _SHOWN_FAULTS = 5
 
 
@@ -39,8 +40,15 @@ def context_of(item: FeedbackItem) -> str:
         item.customer_tier and f"{item.customer_tier} customer",
         item.country,
         item.created_at and item.created_at.date().isoformat(),
+        labelled_before(unsettled_of(item.meta)),
     ]
-    return _BETWEEN.join(" ".join(part.split()) for part in known if part)
+    return BETWEEN.join(" ".join(part.split()) for part in known if part)
+
+
+def labelled_before(labels: Mapping[str, Sequence[str]]) -> str | None:
+    """Labels by task that an item had until one of them was split, in words; None if there are none."""
+    said = ", ".join(label for given in labels.values() for label in given)
+    return f"labelled before: {said}" if said else None
 
 
 def version_of(prediction: Prediction) -> str:

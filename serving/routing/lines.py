@@ -1,4 +1,4 @@
-"""On which line of a TOML document a value stands, which the reader of the standard library does not tell."""
+"""Where a value of a TOML document stands, and on which line: the reader of the standard library does not tell it."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -20,11 +20,22 @@ class _Token(NamedTuple):
     kind: str
     text: str
     line: int
+    start: int
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.text)
 
 
 def line_numbers(text: str) -> dict[Path, int]:
     """The line, from 1, of every table, key and element of a valid TOML document."""
     return _Walk(text).lines
+
+
+def value_spans(text: str) -> dict[Path, tuple[int, int]]:
+    """Where each value of a valid TOML document stands, from the first character to the one after the last: values of
+    keys, and elements of lists."""
+    return _Walk(text).spans
 
 
 def line_of(lines: Mapping[Path, int], path: Path) -> int | None:
@@ -38,6 +49,7 @@ def line_of(lines: Mapping[Path, int], path: Path) -> int | None:
 class _Walk:
     def __init__(self, text: str) -> None:
         self.lines: dict[Path, int] = {}
+        self.spans: dict[Path, tuple[int, int]] = {}
         self._tokens = list(_tokens(text))
         self._at = 0
         self._counts: dict[Path, int] = {}
@@ -95,6 +107,11 @@ class _Walk:
                 return keys
 
     def _value(self, path: Path) -> None:
+        start = self._tokens[self._at].start
+        self._any_value(path)
+        self.spans[path] = start, self._tokens[self._at - 1].end
+
+    def _any_value(self, path: Path) -> None:
         if self._is("["):
             self._at += 1
             number = 0
@@ -130,7 +147,7 @@ def _tokens(text: str) -> Iterator[_Token]:
     for match in _TOKEN.finditer(text):
         kind = str(match.lastgroup)
         if kind != "comment":
-            yield _Token(kind, match.group(), line)
+            yield _Token(kind, match.group(), line, match.start())
         line += match.group().count("\n")
 
 

@@ -1,0 +1,1 @@
+"""Store, routing rules and cases, as parts of a migration of the taxonomy."""

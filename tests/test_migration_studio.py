@@ -1,0 +1,214 @@
+"""A Label Studio project under new labels, on a real server, and what is known of it here."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from labeling_support import predicted, result
+from labelstudio_support import environment_of, new_project
+from migration_support import DELIVERY, EACH, ETHICS, LATE, PRIVACY, QUALITY, SPEED, TRUST, migration_of
+from support import ROOT, read_jsonl, write_jsonl
+
+from labeling.choice.selection import Candidate, Mix
+from labeling.pull.annotations import Annotations
+from labeling.pull.corrections import answered, record_of
+from labeling.pull.pull import pull
+from labeling.push.push import push
+from labeling.push.queue import open_items, state_file
+from labeling.push.sources import Source
+from labeling.state import State
+from labeling.studio.client import LabelStudioError
+from labeling.studio.interface import labeling_interface
+from labeling.taxonomy.project import Project
+from models.errors import SchemaError
+from models.labels import LabelSchema
+from models.progress import Silent
+from models.records import FeedbackItem
+
+SAID = {"late": [DELIVERY], "slow": [SPEED, QUALITY], "spies": [TRUST, "other"], "odd": ["other"]}
+
+
+def choices(results, task="category"):
+    return sorted(one for region in results if region["from_name"] == task for one in region["value"]["choices"])
+
+
+class Tried:
+    """A project with four answered items, pushed and pulled, and what is known of it."""
+
+    def __init__(self, client, project, folder: Path, url: str) -> None:
+        self.client, self.id = client, project
+        self.path = state_file(url, project, folder)
+        told = [
+            Candidate(text, FeedbackItem(text=text), predicted(labels, "negative")) for text, labels in SAID.items()
+        ]
+        push(client, project, self.path, Source(lambda: told), 10, Mix(audit=0, blind=0), Silent())
+        self.tasks = {task.data["external_id"]: task.id for task in client.tasks.list(project=project)}
+        for text, labels in SAID.items():
+            client.annotations.create(id=self.tasks[text], result=result(*labels), lead_time=2.0)
+        pull(client, project, self.path, LabelSchema.load(), Silent())
+
+    def on_server(self):
+        """Categories that were answered, by item; and those predicted."""
+        found, said = {}, {}
+        for text, task in self.tasks.items():
+            one = self.client.tasks.get(id=str(task))
+            found[text] = [choices(a["result"]) for a in one.annotations]
+            said[text] = [choices(p.result) for p in self.client.predictions.list(task=task)]
+        return found, said
+
+    def answers(self):
+        """All answers, at the cost of one request."""
+        return sorted(choices(one["result"]) for task in self._exported() for one in task["annotations"])
+
+    def predictions(self):
+        """All predictions, at the cost of one request."""
+        return sorted(choices(one.result) for one in self.client.predictions.list(project=self.id))
+
+    def _exported(self):
+        return list(Annotations(self.client, self.id).tasks(None, lambda tasks: None))
+
+    def known(self, schema):
+        """What is known here: categories by item, and items that wait for an answer."""
+        state = State(self.path)
+        try:
+            items = answered(state, schema).items
+            records = {one.item_id: record_of(one, schema) for one in items}
+            return records, sorted(one.item_id for one in open_items(state))
+        finally:
+            state.close()
+
+
+@pytest.fixture
+def tried(studio, studio_client, schema, tmp_path):
+    with new_project(studio_client, schema) as project:
+        yield Tried(studio_client, project.id, tmp_path / "state", studio.url)
+
+
+AFTER = {"late": [[LATE]], "slow": [[QUALITY]], "spies": [], "odd": [["other"]]}
+SHOWN = {"late": [[LATE]], "slow": [[QUALITY]], "spies": [["other"]], "odd": [["other"]]}
+
+
+def test_the_whole_circle(tried, tmp_path):
+    """Answers follow; what was split is asked again, and is a correction when it is answered."""
+    migration = migration_of(tmp_path)
+    part = Project(tried.client, tried.id, tried.path, migration)
+    before = tried.on_server()
+    plan = part.plan(Silent())
+    assert tried.on_server() == before
+    counted = [(line.what, line.changes, line.relabel) for line in plan.lines]
+    assert counted == [("interface", 1, 0), ("annotations", 3, 1), ("predictions", 3, 0), ("rows", 6, 0)]
+    assert plan.queue == [{"id": "spies", "text": "spies", "meta": {"unsettled": {"category": [TRUST, "other"]}}}]
+    stored = {"id": "s-1", "text": "You sell my data", "meta": {"unsettled": {"category": [TRUST]}}}
+    part.apply([*plan.queue, stored], Silent())
+
+    assert tried.on_server() == (AFTER, SHOWN)
+    project = tried.client.projects.get(id=tried.id)
+    assert project.label_config.strip() == labeling_interface(migration.new).strip()
+    asked = {task.data["external_id"]: task.data for task in tried.client.tasks.list(project=tried.id)}
+    assert asked["spies"]["context"] == f"labelled before: {TRUST}, other"
+    assert asked["s-1"]["context"] == f"labelled before: {TRUST}"
+    records, waiting = tried.known(migration.new)
+    assert {name: record["categories"] for name, record in records.items()} == {
+        "late": [LATE],
+        "slow": [QUALITY],
+        "odd": ["other"],
+    }
+    assert records["slow"]["meta"]["correction"]["predicted"] == {"category": [QUALITY], "sentiment": ["negative"]}
+    assert waiting == ["s-1", "spies"]
+    # the changes of the migration are nobody's edits
+    pulled = pull(tried.client, tried.id, tried.path, migration.new, Silent(), full=True)
+    assert (pulled.new, pulled.edited, pulled.deleted, pulled.rejects) == (0, 0, 0, [])
+
+    for name, label in (("spies", PRIVACY), ("s-1", ETHICS)):
+        task = next(one.id for one in tried.client.tasks.list(project=tried.id) if one.data["external_id"] == name)
+        tried.client.annotations.create(id=task, result=result(label))
+    assert pull(tried.client, tried.id, tried.path, migration.new, Silent()).new == 2
+    records, waiting = tried.known(migration.new)
+    assert (records["spies"]["categories"], records["s-1"]["categories"], waiting) == ([PRIVACY], [ETHICS], [])
+    assert records["s-1"]["meta"]["correction"]["why"] == "split"
+    assert "unsettled" not in records["s-1"]["meta"]
+
+    again = Project(tried.client, tried.id, tried.path, migration)
+    plan = again.plan(Silent())
+    assert sum(line.changes for line in plan.lines) == 0
+    again.apply([stored], Silent())
+    assert len(list(tried.client.tasks.list(project=tried.id))) == 5
+
+
+def test_answers_that_come_in_meanwhile_follow_too(tried, tmp_path):
+    """Somebody whose page is older than the new interface sends an old label."""
+    migration = migration_of(tmp_path)
+    part = Project(tried.client, tried.id, tried.path, migration)
+    part.apply([], Silent())
+    tried.client.annotations.create(id=tried.tasks["odd"], result=result(DELIVERY))
+    part.apply([], Silent())
+    assert sorted(tried.on_server()[0]["odd"]) == [["other"], [LATE]]
+
+
+def test_a_skipped_answer_is_none_and_keeps_no_old_label(tried, tmp_path):
+    tried.client.annotations.create(id=tried.tasks["odd"], result=result(TRUST), was_cancelled=True)
+    Project(tried.client, tried.id, tried.path, migration_of(tmp_path)).apply([], Silent())
+    assert sorted(tried.on_server()[0]["odd"]) == [[], ["other"]]
+
+
+def test_a_draft_with_an_old_label_is_told_before_anything_changes(tried, tmp_path):
+    ask = tried.client._client_wrapper.httpx_client.request
+    body = {"result": result(DELIVERY), "task": tried.tasks["odd"], "lead_time": 1.0}
+    draft = ask(f"api/tasks/{tried.tasks['odd']}/drafts", method="POST", json=body)
+    assert draft.status_code == 201
+    part = Project(tried.client, tried.id, tried.path, migration_of(tmp_path))
+    before = tried.on_server()
+    with pytest.raises(LabelStudioError, match=rf"drafts hold labels that there are no more: {DELIVERY} \(1\)"):
+        part.plan(Silent())
+    assert tried.on_server() == before
+    ask(f"api/drafts/{draft.json()['id']}/", method="DELETE")
+    part.plan(Silent())
+
+
+def test_labels_that_label_studio_cannot_hold_are_refused_before_anything_changes(tried, tmp_path):
+    before = tried.on_server()
+    text = f'[[rename]]\ntask = "category"\nfrom = "{DELIVERY}"\nto = "shipping/\\u0001"'
+    with pytest.raises(SchemaError, match="a character that XML cannot"):
+        Project(tried.client, tried.id, tried.path, migration_of(tmp_path, text)).plan(Silent())
+    assert tried.on_server() == before
+
+
+def test_a_migration_that_is_killed_is_finished_by_the_same_command(studio, tried, tmp_path):
+    """Killed when the first answer has changed, and when the first prediction has."""
+    (tmp_path / "m.toml").write_text(EACH, encoding="utf-8")
+    (tmp_path / "labels.toml").write_text(LabelSchema.load().to_toml(), encoding="utf-8")
+    write_jsonl(tmp_path / "d.jsonl", [{"text": "new lie", "category": TRUST}, {"text": "late", "category": DELIVERY}])
+    (tmp_path / "artifacts/labeling").mkdir(parents=True)
+    for file in tried.path.parent.glob("*.db*"):
+        file.rename(tmp_path / "artifacts/labeling" / file.name)
+    tried.path = tmp_path / "artifacts/labeling" / tried.path.name
+    command = [sys.executable, "-m", "feedback", "labels", "migrate", "m.toml", "--labels", "labels.toml"]
+    command += ["--data", "d.jsonl", "--project", str(tried.id)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment_of(studio)}
+    answers, said = tried.answers(), tried.predictions()
+    moments = [lambda: tried.answers() != answers, lambda: tried.predictions() != said]
+    for moment in moments:
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
+        while process.poll() is None and not moment():
+            time.sleep(0.05)
+        process.kill()
+        process.wait()
+        assert process.returncode == -signal.SIGKILL
+        assert LabelSchema.load(tmp_path / "labels.toml").migrations == ()
+        if moment is moments[0]:
+            assert tried.on_server() != (AFTER, SHOWN)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert tried.on_server() == (AFTER, SHOWN)
+    records, waiting = tried.known(LabelSchema.load(tmp_path / "labels.toml"))
+    assert sorted(records) == ["late", "odd", "slow"]
+    assert [row.get("category") for row in read_jsonl(tmp_path / "d.jsonl")] == [None, LATE]
+    asked = [task.data["text"] for task in tried.client.tasks.list(project=tried.id)]
+    assert sorted(asked) == sorted([*SAID, "new lie"])
+    assert len(waiting) == 2
+    again = Project(tried.client, tried.id, tried.path, migration_of(tmp_path)).plan(Silent())
+    assert sum(line.changes for line in again.lines) == 0
