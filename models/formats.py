@@ -268,7 +268,7 @@ def _parquet_rows(path: Path, renames: Mapping[str, str]) -> Iterator[tuple[str,
 def _typed(name: str, value: Any, renames: Mapping[str, str]) -> Any:
     # a table need not have columns of lists and objects: what they hold may be text
     is_text = isinstance(value, str) and renames.get(name, name) in ("categories", "meta")
-    return _cell(name, value, renames) if is_text else _plain(value)
+    return cell_value(name, value, renames) if is_text else _plain(value)
 
 
 def _dataset_rows(source: str) -> Iterator[tuple[str, Row]]:
