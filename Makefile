@@ -12,7 +12,7 @@ PORT ?= 3000
 # further options for `feedback train` in the demo, e.g. TRAIN='--encoder none'
 TRAIN ?=
 
-.PHONY: help install demo labelstudio bench-quality bench-store test coverage soak browser lint clean
+.PHONY: help install demo labelstudio bench-quality bench-labels bench-store test coverage soak browser lint clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -56,6 +56,9 @@ labelstudio: .venv/installed .venv-labelstudio/installed  ## a Label Studio of y
 DATA ?= data
 bench-quality: .venv/installed-test  ## models over the public sets in DATA=folder, beside SetFit
 	@$(BIN)/feedback bench quality --data $(DATA)
+
+bench-labels: .venv/installed $(if $(LABEL_STUDIO_BIN),,.venv-labelstudio/installed)  ## what corrections are worth over the public sets in DATA=folder, in a real Label Studio
+	@$(BIN)/feedback label bench worth --data $(DATA)
 
 bench-store: $(DEMO)/manifest.json  ## taking in, delivering, asking a million items; STORE=postgresql://… for another
 	@$(BIN)/feedback deliver bench --model $(DEMO) $(if $(STORE),--store $(STORE))
