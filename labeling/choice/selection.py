@@ -21,7 +21,7 @@ from models.text import fingerprint
 #: at most. Of more, where nothing tells them apart, chance takes so many.
 _POOL, _SMALLEST_POOL, _LARGEST_POOL = 4, 200, 20_000
 
-Why = Literal["audit", "out of scope", "not ours", "needs review", "disagreement", "uncertain", "diverse"]
+Why = Literal["doubted", "audit", "out of scope", "not ours", "needs review", "disagreement", "uncertain", "diverse"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
@@ -50,7 +50,8 @@ class Candidate:
     """An item that may be given to a labeler.
 
     ``flag`` says why a person should look in any case, None if nothing does; ``disagreement`` in [0, 1] how far the
-    parts of the model are apart, None if that is not known.
+    parts of the model are apart, None if that is not known; ``doubt`` in [0, 1] by how much other labels are likelier
+    than those it was given, None if these are not doubted.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Candidate:
     prediction: Prediction | None = None
     flag: Literal["not ours", "needs review"] | None = None
     disagreement: float | None = None
+    doubt: float | None = None
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,9 @@ class _Text(NamedTuple):
 def choose(candidates: Iterable[Candidate], add: int, mix: Mix, known: Mapping[str, str] | None = None) -> Selection:
     """Choose ``add`` items.
 
-    Chance comes first and takes what it draws, be it more than ``add``; its share is right on average. Out of scope and
-    not ours come before what else needs review.
+    Items whose labels are doubted come before all else, the most doubtful first; they are no sample of anything, and in
+    no audit. Of the others chance comes first and takes what it draws, be it more than is wanted; its share is right on
+    average. Out of scope and not ours come before what else needs review.
 
     Args:
         candidates: all items of the source, also those that were chosen before: they count in the audit's probability.
@@ -107,15 +110,17 @@ def choose(candidates: Iterable[Candidate], add: int, mix: Mix, known: Mapping[s
     for candidate in candidates:
         mark = fingerprint(candidate.item.text)
         if mark in prints or candidate.id in (known or {}):
-            listed.add(mark)
-        elif mark not in texts or candidate.id < texts[mark].id:
+            if candidate.doubt is None:
+                listed.add(mark)
+        elif mark not in texts or _rank(candidate) < _rank(texts[mark]):
             texts[mark] = candidate
-    add = min(add, len(texts))
-    if not add:
-        return Selection([], 0.0, [])
-    rate = audit_rate(mix.audit, add, len(listed), len(listed) + len(texts))
     # in the order of their lots, whatever the order they came in
     left = sorted((_Text(*pair) for pair in texts.items()), key=lambda text: lot("order", mix.seed, text.print))
+    doubted = [text for text in left if text.candidate.doubt is not None]
+    left = [text for text in left if text.candidate.doubt is None]
+    first: list[tuple[_Text, Why]] = [(text, "doubted") for text in sorted(doubted, key=_doubt)[:add]]
+    add = min(add - len(first), len(left))
+    rate = audit_rate(mix.audit, add, len(listed), len(listed) + len(left)) if add else 0.0
     picked: list[tuple[_Text, Why]] = [(text, "audit") for text in left if lot("audit", mix.seed, text.print) < rate]
     for take, wanted in _quotas(add - len(picked), mix):
         gone = {text.print for text, _ in picked}
@@ -127,11 +132,20 @@ def choose(candidates: Iterable[Candidate], add: int, mix: Mix, known: Mapping[s
             Chosen(
                 text.candidate, why, rate if why == "audit" else None, lot("blind", mix.seed, text.print) < mix.blind
             )
-            for text, why in picked
+            for text, why in (*first, *picked)
         ],
         rate,
         sorted(prints[mark] for mark in listed if mark in prints and lot("audit", mix.seed, mark) < rate),
     )
+
+
+def _rank(candidate: Candidate) -> tuple[bool, str]:
+    """Which of several with one text stands for it: a doubted one, else that of the first id."""
+    return candidate.doubt is None, candidate.id
+
+
+def _doubt(text: _Text) -> float:
+    return -(text.candidate.doubt or 0)
 
 
 _Take = Callable[[Sequence[_Text], int, Sequence[_Text]], list[tuple[_Text, Why]]]
