@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -184,6 +185,41 @@ def test_two_annotators_agree_or_leave_it_to_a_third(desk: Desk) -> None:
     state.close()
 
 
+def test_an_answer_is_to_the_prediction_that_the_server_says_was_shown(desk: Desk) -> None:
+    # answered while a push brought the tasks to another model: the state has that one already
+    def told(task: int, label: str) -> dict[str, Any]:
+        return {"task": task, "model_version": "m-0", "score": 0.5, "result": result(label)}
+
+    predictions = [told(desk.tasks[0], OTHER), told(desk.tasks[1], DEFECT)]
+    desk.client.projects.import_predictions(desk.project, request=predictions)
+    desk.client.projects.update(desk.project, model_version="m-0")
+    for number in range(3):
+        desk.answer(number, OTHER)
+    desk.pull()
+    state = State(desk.path)
+    first, second, third = answered(state, SCHEMA).items
+    state.close()
+    assert (first.model_version, first.predicted, first.changed) == (
+        "m-0",
+        {"category": (OTHER,), "sentiment": ("negative",)},
+        [],
+    )
+    assert (second.model_version, second.changed) == ("m-0", ["category"])
+    assert (third.model_version, third.changed) == ("m-1", ["category"]), "of what the server does not say"
+
+
+def test_a_state_of_an_earlier_version_is_taken_on(tmp_path: Path) -> None:
+    state = State(tmp_path / "state.db")
+    with state.changing() as connection:
+        connection.execute("ALTER TABLE annotations DROP COLUMN shown")
+        connection.execute("PRAGMA user_version = 1")
+    state.close()
+    for _ in range(2):
+        state = State(tmp_path / "state.db")
+        assert state.rows("SELECT shown FROM annotations") == []
+        state.close()
+
+
 class Killer(Silent):
     """Ends what it is given when a stage begins."""
 
@@ -227,6 +263,7 @@ DYING = """
 import os, signal, sys
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from labeling.pull.pull import pull
 from labeling.studio.client import connect
 from models.labels import LabelSchema

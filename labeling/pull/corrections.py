@@ -86,6 +86,11 @@ def answered(state: State, schema: LabelSchema, rule: Rule = "majority", adjudic
             continue
         record = LabeledItem.model_validate_json(row["record"])
         prediction = json.loads(row["prediction"] or "{}")
+        predicted, model = _predicted(prediction), row["model_version"]
+        # an answer that was given while its task was brought to another model is to what the server says
+        shown = [told for one in live if one["shown"] and (told := json.loads(one["shown"]))["model"] != model]
+        if shown and len(shown) == len(live):
+            predicted, model = {task: tuple(keys) for task, keys in shown[-1]["labels"].items()}, shown[-1]["model"]
         found.append(
             Answered(
                 item_id=row["item_id"],
@@ -93,8 +98,8 @@ def answered(state: State, schema: LabelSchema, rule: Rule = "majority", adjudic
                 why=row["why"],
                 blind=bool(row["blind"]),
                 probability=row["probability"],
-                predicted=_predicted(prediction),
-                model_version=row["model_version"],
+                predicted=predicted,
+                model_version=model,
                 language=record.language or prediction.get("language", UNKNOWN),
                 given=tuple(given),
                 joined=join(given, schema, rule, adjudicators),

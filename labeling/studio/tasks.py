@@ -64,8 +64,8 @@ def version_of_model(model: ModelName) -> str:
 def shown_prediction(prediction: Prediction) -> dict[str, Any]:
     """A prediction as Label Studio shows it: the labels of each task as the answer of the control of that name.
 
-    Its ``score`` in [0, 1] is the confidence of the least sure task, so that the project's "uncertainty sampling" and
-    a sort by score bring what is hardest first. A task to which no label applies has no answer.
+    Its ``score`` in [0, 1] is the confidence of the least sure task, so that a sort by score brings what is hardest
+    first. A task to which no label applies has no answer.
     """
     return {
         "model_version": version_of(prediction),
