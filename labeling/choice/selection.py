@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from labeling.choice.chance import audit_rate, lot
 from labeling.choice.diversity import gram_rows, k_centre
-from labeling.choice.uncertainty import uncertainty
+from labeling.choice.uncertainty import uncertainties
 from models.records import FeedbackItem, Prediction
 from models.text import fingerprint
 
@@ -38,9 +38,9 @@ class Mix(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     audit: Share = 0.2
-    review: Weight = 0.25
+    review: Weight = 0.1
     disagreement: Weight = 0.25
-    uncertain: Annotated[float, Field(gt=0)] = 0.5
+    uncertain: Annotated[float, Field(gt=0)] = 0.65
     blind: Share = 0.1
     seed: int = 13
 
@@ -83,10 +83,12 @@ class Selection(NamedTuple):
 
 
 class _Text(NamedTuple):
-    """A candidate that stands for its text, which is known by a fingerprint."""
+    """A candidate that stands for its text, which is known by a fingerprint; ``unsure`` in [0, 1] is how unsure its
+    prediction is beside those of the others."""
 
     print: str
     candidate: Candidate
+    unsure: float
 
 
 def choose(candidates: Iterable[Candidate], add: int, mix: Mix, known: Mapping[str, str] | None = None) -> Selection:
@@ -115,7 +117,9 @@ def choose(candidates: Iterable[Candidate], add: int, mix: Mix, known: Mapping[s
         elif mark not in texts or _rank(candidate) < _rank(texts[mark]):
             texts[mark] = candidate
     # in the order of their lots, whatever the order they came in
-    left = sorted((_Text(*pair) for pair in texts.items()), key=lambda text: lot("order", mix.seed, text.print))
+    unsure = uncertainties([one.prediction for one in texts.values()]).tolist()
+    left = [_Text(*pair, share) for pair, share in zip(texts.items(), unsure, strict=True)]
+    left.sort(key=lambda text: lot("order", mix.seed, text.print))
     doubted = [text for text in left if text.candidate.doubt is not None]
     left = [text for text in left if text.candidate.doubt is None]
     first: list[tuple[_Text, Why]] = [(text, "doubted") for text in sorted(doubted, key=_doubt)[:add]]
@@ -161,10 +165,14 @@ def _quotas(left: int, mix: Mix) -> list[tuple[_Take, int]]:
     ]
 
 
-def _review(texts: Sequence[_Text], wanted: int, _: Collection[_Text]) -> list[tuple[_Text, Why]]:
-    flagged = [(text, why) for text in texts if (why := _flag(text.candidate)) is not None]
-    flagged.sort(key=lambda pair: (pair[1] == "needs review", -uncertainty(pair[0].candidate.prediction)))
-    return flagged[:wanted]
+def _review(texts: Sequence[_Text], wanted: int, taken: Sequence[_Text]) -> list[tuple[_Text, Why]]:
+    """What is not ours, all of it if there is room; then the unsure, spread, since odd texts are often odd alike."""
+    flagged = {text.print: (text, why) for text in texts if (why := _flag(text.candidate)) is not None}
+    first = [pair for pair in flagged.values() if pair[1] == "not ours"][:wanted]
+    for kind in ("out of scope", "needs review"):
+        pool = [text for text, why in flagged.values() if why == kind]
+        first += [(text, kind) for text in _unsure(pool, wanted - len(first), [*taken, *(text for text, _ in first)])]
+    return first
 
 
 def _flag(candidate: Candidate) -> Why | None:
@@ -181,14 +189,20 @@ def _disagreement(texts: Sequence[_Text], wanted: int, _: Collection[_Text]) -> 
 
 
 def _uncertain(texts: Sequence[_Text], wanted: int, taken: Sequence[_Text]) -> list[tuple[_Text, Why]]:
+    return [
+        (text, "diverse" if text.candidate.prediction is None else "uncertain")
+        for text in _unsure(texts, wanted, taken)
+    ]
+
+
+def _unsure(texts: Sequence[_Text], wanted: int, taken: Sequence[_Text]) -> list[_Text]:
+    """So many of the most unsure, far from each other and from those taken."""
     if wanted <= 0:
         return []
-    pool = sorted(texts, key=lambda text: -uncertainty(text.candidate.prediction))
+    pool = sorted(texts, key=lambda text: -text.unsure)
     told = all(text.candidate.prediction is not None for text in pool)
     pool = pool[: min(max(_POOL * wanted, _SMALLEST_POOL), _LARGEST_POOL) if told else max(wanted, _LARGEST_POOL)]
-    if wanted < len(pool):
-        pool = _spread(pool, wanted, taken)
-    return [(text, "diverse" if text.candidate.prediction is None else "uncertain") for text in pool]
+    return pool if wanted >= len(pool) else _spread(pool, wanted, taken)
 
 
 def _spread(pool: Sequence[_Text], wanted: int, taken: Sequence[_Text]) -> list[_Text]:
