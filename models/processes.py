@@ -11,6 +11,8 @@ from typing import BinaryIO, NamedTuple
 
 from models.errors import FeedbackError
 
+_ROOT = Path(__file__).parent.parent
+
 
 class Ran(NamedTuple):
     """How many seconds a process took, and what it wrote to standard output."""
@@ -37,11 +39,14 @@ def run_python(
     Raises:
         FeedbackError: it failed; its own message stands before that, or in the log.
     """
+    wanted = {**os.environ, **(environment or {})}
+    # this code and no other that is installed, wherever it runs
+    wanted["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_ROOT), wanted.get("PYTHONPATH")]))
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
-        env={**os.environ, **(environment or {})},
+        env=wanted,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=log,

@@ -30,6 +30,9 @@ LIST_SEPARATOR = "|"
 SET_ASIDE = "set_aside"
 CANNOT_TELL, NOT_FEEDBACK = "cannot_tell", "not_feedback"
 
+#: Under this name `meta` tells how labels came about that a labeler gave.
+CORRECTION = "correction"
+
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 
 Tier = Literal["linear", "combined"]
@@ -156,6 +159,12 @@ class LabeledItem(FeedbackItem):
         """CANNOT_TELL or NOT_FEEDBACK where a person said so, instead of giving labels."""
         reason = self.meta.get(SET_ASIDE)
         return reason if isinstance(reason, str) and reason in (CANNOT_TELL, NOT_FEEDBACK) else None
+
+    @property
+    def drawn(self) -> bool:
+        """Whether chance alone brought the item to whoever labelled it; not if it was chosen since it is hard."""
+        about = self.meta.get(CORRECTION)
+        return not isinstance(about, dict) or "why" not in about or bool(about.get("probability"))
 
     def labels(self, task: str) -> tuple[str, ...] | None:
         """The labels given for ``task``: None if not labelled, empty if none applies."""

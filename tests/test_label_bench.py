@@ -40,7 +40,7 @@ def data(tmp_path_factory):
 
 
 def invoke(*arguments):
-    environment = {"LABEL_STUDIO_BIN": str(find_binary(ROOT)), "PYTHONPATH": str(ROOT)}
+    environment = {"LABEL_STUDIO_BIN": str(find_binary(ROOT))}
     return CliRunner().invoke(app, ["label", "bench", *arguments], env=environment, catch_exceptions=False)
 
 

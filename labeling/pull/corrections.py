@@ -11,12 +11,9 @@ from labeling.state import State
 from models.errors import did_you_mean
 from models.files import atomic_write
 from models.labels import LabelSchema
-from models.records import SET_ASIDE, LabeledItem
+from models.records import CORRECTION, SET_ASIDE, LabeledItem
 from models.rejects import Reject
 from models.text import UNKNOWN
-
-#: Under this name `meta` of a record tells how it came about.
-ABOUT = "correction"
 
 
 @dataclass(frozen=True)
@@ -156,7 +153,7 @@ def record_of(item: Answered, schema: LabelSchema) -> dict[str, Any]:
     if item.joined.set_aside is not None:
         meta[SET_ASIDE] = item.joined.set_aside
     shown = None if item.predicted is None else {task: list(keys) for task, keys in item.predicted.items()}
-    meta[ABOUT] = {
+    meta[CORRECTION] = {
         "by": [one.annotator for one in item.joined.by],
         "at": max(one.updated_at for one in item.joined.by),
         "annotations": [{"id": one.annotation_id, "updated_at": one.updated_at} for one in item.joined.by],
