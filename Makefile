@@ -12,7 +12,7 @@ PORT ?= 3000
 # further options for `feedback train` in the demo, e.g. TRAIN='--encoder none'
 TRAIN ?=
 
-.PHONY: help install demo labelstudio bench-quality bench-store test coverage soak browser lint clean
+.PHONY: help install demo labelstudio bench-quality bench-labels bench-store test coverage soak chromium browser lint clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -57,6 +57,9 @@ DATA ?= data
 bench-quality: .venv/installed-test  ## models over the public sets in DATA=folder, beside SetFit
 	@$(BIN)/feedback bench quality --data $(DATA)
 
+bench-labels: .venv/installed $(if $(LABEL_STUDIO_BIN),,.venv-labelstudio/installed)  ## what corrections are worth over the public sets in DATA=folder, in a real Label Studio
+	@$(BIN)/feedback label bench worth --data $(DATA)
+
 bench-store: $(DEMO)/manifest.json  ## taking in, delivering, asking a million items; STORE=postgresql://… for another
 	@$(BIN)/feedback deliver bench --model $(DEMO) $(if $(STORE),--store $(STORE))
 
@@ -70,10 +73,10 @@ lint: .venv/installed-test  ## linters, types, import contracts
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # a Label Studio that is elsewhere is named in LABEL_STUDIO_BIN
-test: lint $(if $(LABEL_STUDIO_BIN),,.venv-labelstudio/installed)  ## all of lint, and the tests
+test: lint chromium $(if $(LABEL_STUDIO_BIN),,.venv-labelstudio/installed)  ## all of lint, and the tests
 	@$(PYTEST)
 
-coverage: .venv/installed-test $(if $(LABEL_STUDIO_BIN),,.venv-labelstudio/installed)  ## the tests, and which lines they run; takes half as long again
+coverage: .venv/installed-test chromium $(if $(LABEL_STUDIO_BIN),,.venv-labelstudio/installed)  ## the tests, and which lines they run; takes half as long again
 	@$(PYTEST) --cov --cov-report term:skip-covered
 
 # options for a run, e.g. SOAK='--kills 200 --items 20000 --seed 7'
@@ -82,8 +85,11 @@ soak: .venv/installed-test  ## kill service and worker 50 times over 5,000 items
 	@$(BIN)/python tests/kills.py --store sqlite $(SOAK)
 	$(BIN)/python tests/kills.py --store postgresql $(SOAK)
 
-browser: .venv/installed-test .venv-labelstudio/installed  ## a labeler in Chromium changes and submits a task
-	@$(BIN)/python tests/labelstudio_browser.py
+chromium:  ## the browser that one test drives, from Debian's packages
+	@.ci/chromium
+
+browser: .venv/installed-test .venv-labelstudio/installed chromium  ## that test alone; leaves pictures in artifacts/browser
+	@$(BIN)/pytest tests/test_labelstudio_browser.py
 
 clean:  ## remove environment, models and caches
 	rm -rf .venv .venv-labelstudio artifacts .mypy_cache .ruff_cache .hypothesis .coverage*

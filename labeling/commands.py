@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from labeling.bench.commands import bench
 from labeling.pull.commands import pull_command, status_command
 from labeling.push.command import push_command
 from labeling.studio import commands as studio_commands
@@ -49,3 +50,4 @@ label.command("connect")(studio_commands.connect_command)
 label.command("push")(push_command)
 label.command("pull")(pull_command)
 label.command("status")(status_command)
+label.add_typer(bench, name="bench")

@@ -14,13 +14,14 @@ from models.progress import Progress
 
 #: Where these files lie, one a project.
 FOLDER = Path("artifacts/labeling")
-_VERSION = 1
+_VERSION = 2
 
 # items: one row an item that was chosen. `task_id` is empty until the server has told it. `prediction` is a copy of
 # what was shown (or, if `blind`, would have been), of `model_version`. `why` is what it was chosen for; `probability`
 # that with which it was drawn, where chance alone chose it.
 # annotations: the latest version of each annotation that was seen; `labels` by task as JSON; `state` is live, skipped
-# or deleted. `reported_at` is empty until a correction has been handed on.
+# or deleted. `reported_at` is empty until a correction has been handed on. `shown` is what Label Studio says was shown,
+# as JSON: the model and its labels by task.
 _TABLES = """
 CREATE TABLE items (
     item_id TEXT PRIMARY KEY,
@@ -45,11 +46,15 @@ CREATE TABLE annotations (
     note TEXT,
     seconds REAL,
     seen_at TEXT NOT NULL,
-    reported_at TEXT
+    reported_at TEXT,
+    shown TEXT
 );
 CREATE INDEX ix_annotations_task_id ON annotations (task_id);
 CREATE TABLE marks (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+
+#: What brings a file of an earlier version to the next one.
+_UPGRADES = {1: "ALTER TABLE annotations ADD COLUMN shown TEXT"}
 
 
 class State:
@@ -66,9 +71,11 @@ class State:
         for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             self._connection.execute(f"PRAGMA {setting}")
         with self.changing() as connection:
-            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                for statement in _TABLES.split(";"):
-                    connection.execute(statement)
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            steps = [_UPGRADES[each] for each in range(version, _VERSION)] if version else _TABLES.split(";")
+            for statement in steps:
+                connection.execute(statement)
+            if steps:
                 connection.execute(f"PRAGMA user_version = {_VERSION}")
 
     @contextmanager

@@ -34,6 +34,9 @@ CANNOT_TELL, NOT_FEEDBACK = "cannot_tell", "not_feedback"
 #: answers anew there is no label for the task.
 UNSETTLED = "unsettled"
 
+#: Under this name `meta` tells how labels came about that a labeler gave.
+CORRECTION = "correction"
+
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 
 Tier = Literal["linear", "combined"]
@@ -173,6 +176,12 @@ class LabeledItem(FeedbackItem):
     def unsettled(self) -> Mapping[str, tuple[str, ...]]:
         """Labels by task that were given before one of them was split, and that are to be given anew."""
         return unsettled_of(self.meta)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether chance alone brought the item to whoever labelled it; not if it was chosen since it is hard."""
+        about = self.meta.get(CORRECTION)
+        return not isinstance(about, dict) or "why" not in about or bool(about.get("probability"))
 
     def labels(self, task: str) -> tuple[str, ...] | None:
         """The labels given for ``task``: None if not labelled, empty if none applies."""

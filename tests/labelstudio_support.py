@@ -1,17 +1,23 @@
-"""A real Label Studio for tests: projects that go again, and the two kinds of keys."""
+"""A real Label Studio for tests: projects that go again, the two kinds of keys, what labelers do there."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import httpx
 from label_studio_sdk.client import LabelStudio
+from labeling_support import DEFECT, SCHEMA, add_item, predicted, result
 
+from labeling.pull.annotations import as_utc
+from labeling.pull.pull import Pulled, pull
+from labeling.state import State
 from labeling.studio.client import KEY_VARIABLE, URL_VARIABLE
 from labeling.studio.interface import labeling_interface
 from labeling.studio.server import Studio
 from models.labels import LabelSchema
+from models.progress import Silent
 
 
 @contextmanager
@@ -41,3 +47,47 @@ def personal_token(studio: Studio) -> str:
 def environment_of(studio: Studio) -> dict[str, str]:
     """What a command needs to find the server: for `CliRunner().invoke(..., env=...)`."""
     return {URL_VARIABLE: studio.url, KEY_VARIABLE: studio.key}
+
+
+class Desk(NamedTuple):
+    """A project with tasks, a state that knows of them, and what labelers do there."""
+
+    client: LabelStudio
+    project: int
+    path: Path
+    tasks: list[int]
+
+    def answer(self, number: int, *categories: str, sentiment: str = "negative", **fields: Any) -> int:
+        made = self.client.annotations.create(
+            id=self.tasks[number], **({"result": result(*categories, sentiment=sentiment), "lead_time": 4.0} | fields)
+        )
+        return int(made.id)
+
+    def pull(self, *, schema: LabelSchema = SCHEMA, full: bool = False) -> Pulled:
+        return pull(self.client, self.project, self.path, schema, Silent(), full=full)
+
+    def rows(self, statement: str = "SELECT * FROM annotations ORDER BY annotation_id") -> list[dict[str, Any]]:
+        state = State(self.path)
+        found = [dict(row) for row in state.rows(statement)]
+        state.close()
+        return found
+
+    def versions(self) -> list[tuple[int, str]]:
+        """Id and time of the last change of every annotation that the server has."""
+        tasks = self.client.projects.exports.as_json(self.project)
+        return sorted((one["id"], as_utc(one["updated_at"])) for task in tasks for one in task["annotations"])
+
+    def states(self) -> list[str]:
+        return [row["state"] for row in self.rows()]
+
+
+def fill(desk: Desk, count: int, *, annotations: Sequence[dict[str, Any]] = ()) -> None:
+    """Tasks on the server, and items in the state as a push writes them."""
+    tasks = [{"data": {"text": f"feedback {number}"}, "annotations": list(annotations)} for number in range(count)]
+    made = desk.client.projects.import_tasks(desk.project, request=tasks, return_task_ids=True)
+    desk.tasks.extend(made.task_ids)
+    state = State(desk.path)
+    for number, task in enumerate(made.task_ids):
+        said = predicted([DEFECT], "negative")
+        add_item(state, f"item-{task}", task, text=f"feedback {number}", prediction=said)
+    state.close()

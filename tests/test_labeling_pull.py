@@ -2,17 +2,22 @@
 
 import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import psutil
 import pytest
 from label_studio_sdk.client import LabelStudio
-from labeling_support import DEFECT, OTHER, SCHEMA, add_item, predicted, result
-from labelstudio_support import environment_of, new_project
+from labeling_support import DEFECT, OTHER, SCHEMA, result
+from labelstudio_support import Desk, environment_of, fill, new_project
 from support import ROOT, free_port, read_jsonl
 from typer.testing import CliRunner
 
@@ -26,45 +31,6 @@ from labeling.studio.interface import labeling_interface
 from labeling.studio.server import Studio, find_binary, running
 from models.labels import LabelSchema
 from models.progress import Advance, Silent
-
-
-class Desk(NamedTuple):
-    """A project with tasks, a state that knows of them, and what labelers do there."""
-
-    client: LabelStudio
-    project: int
-    path: Path
-    tasks: list[int]
-
-    def answer(self, number: int, *categories: str, sentiment: str = "negative", **fields: Any) -> int:
-        made = self.client.annotations.create(
-            id=self.tasks[number], **({"result": result(*categories, sentiment=sentiment), "lead_time": 4.0} | fields)
-        )
-        return int(made.id)
-
-    def pull(self, *, schema: LabelSchema = SCHEMA, full: bool = False) -> Pulled:
-        return pull(self.client, self.project, self.path, schema, Silent(), full=full)
-
-    def rows(self, statement: str = "SELECT * FROM annotations ORDER BY annotation_id") -> list[dict[str, Any]]:
-        state = State(self.path)
-        found = [dict(row) for row in state.rows(statement)]
-        state.close()
-        return found
-
-    def states(self) -> list[str]:
-        return [row["state"] for row in self.rows()]
-
-
-def fill(desk: Desk, count: int, *, annotations: Sequence[dict[str, Any]] = ()) -> None:
-    """Tasks on the server, and items in the state as a push writes them."""
-    tasks = [{"data": {"text": f"feedback {number}"}, "annotations": list(annotations)} for number in range(count)]
-    made = desk.client.projects.import_tasks(desk.project, request=tasks, return_task_ids=True)
-    desk.tasks.extend(made.task_ids)
-    state = State(desk.path)
-    for number, task in enumerate(made.task_ids):
-        said = predicted([DEFECT], "negative")
-        add_item(state, f"item-{task}", task, text=f"feedback {number}", prediction=said)
-    state.close()
 
 
 @pytest.fixture
@@ -219,6 +185,41 @@ def test_two_annotators_agree_or_leave_it_to_a_third(desk: Desk) -> None:
     state.close()
 
 
+def test_an_answer_is_to_the_prediction_that_the_server_says_was_shown(desk: Desk) -> None:
+    # answered while a push brought the tasks to another model: the state has that one already
+    def told(task: int, label: str) -> dict[str, Any]:
+        return {"task": task, "model_version": "m-0", "score": 0.5, "result": result(label)}
+
+    predictions = [told(desk.tasks[0], OTHER), told(desk.tasks[1], DEFECT)]
+    desk.client.projects.import_predictions(desk.project, request=predictions)
+    desk.client.projects.update(desk.project, model_version="m-0")
+    for number in range(3):
+        desk.answer(number, OTHER)
+    desk.pull()
+    state = State(desk.path)
+    first, second, third = answered(state, SCHEMA).items
+    state.close()
+    assert (first.model_version, first.predicted, first.changed) == (
+        "m-0",
+        {"category": (OTHER,), "sentiment": ("negative",)},
+        [],
+    )
+    assert (second.model_version, second.changed) == ("m-0", ["category"])
+    assert (third.model_version, third.changed) == ("m-1", ["category"]), "of what the server does not say"
+
+
+def test_a_state_of_an_earlier_version_is_taken_on(tmp_path: Path) -> None:
+    state = State(tmp_path / "state.db")
+    with state.changing() as connection:
+        connection.execute("ALTER TABLE annotations DROP COLUMN shown")
+        connection.execute("PRAGMA user_version = 1")
+    state.close()
+    for _ in range(2):
+        state = State(tmp_path / "state.db")
+        assert state.rows("SELECT shown FROM annotations") == []
+        state.close()
+
+
 class Killer(Silent):
     """Ends what it is given when a stage begins."""
 
@@ -256,6 +257,88 @@ def test_a_server_that_dies_in_the_middle_changes_nothing_and_the_next_pull_has_
     with running(folder, find_binary(ROOT), Silent(), port=port):
         assert figures(desk.pull()) == (150, 1, 0, 0)
         assert figures(desk.pull()) == (0, 0, 0, 0)
+
+
+DYING = """
+import os, signal, sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from labeling.pull.pull import pull
+from labeling.studio.client import connect
+from models.labels import LabelSchema
+
+class Dying:
+    @contextmanager
+    def stage(self, title, total=None, unit="", *, done=0):
+        def advance(units):
+            if title == "reading annotations":
+                os.kill(os.getpid(), signal.SIGKILL)
+        yield advance
+
+pull(connect(), int(sys.argv[1]), Path(sys.argv[2]), LabelSchema.load(), Dying())
+"""
+
+
+def test_a_pull_that_is_killed_has_changed_nothing_and_the_next_takes_each_version_once(
+    studio: Studio, desk: Desk, tmp_path: Path
+) -> None:
+    number = desk.answer(0, DEFECT)
+    desk.pull()
+    fill(desk, 230, annotations=[{"result": result(OTHER)}])  # more than one request
+    desk.client.annotations.update(id=number, result=result(OTHER))
+    before = desk.rows(), desk.rows("SELECT * FROM marks")
+    environment = {**os.environ, **environment_of(studio), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", DYING, str(desk.project), str(desk.path)]
+    done = subprocess.run(command, env=environment, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert (desk.rows(), desk.rows("SELECT * FROM marks")) == before
+    with contextlib.chdir(tmp_path):
+        FOLDER.mkdir(parents=True)
+        path = desk.path.rename(state_file(studio.url, desk.project).absolute())
+    desk = desk._replace(path=path)
+    arguments = ["label", "pull", "--project", str(desk.project), "--out", "corrections.jsonl"]
+    command = [sys.executable, "-m", "feedback", *arguments]
+    for delay in (0.0, 0.3):  # seconds after it has begun, wherever that is
+        lock = path.with_suffix(".pull.lock")
+        lock.unlink(missing_ok=True)
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while not lock.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        time.sleep(delay)
+        process.kill()
+        process.wait()
+        assert len(desk.rows()) in (1, 231), "half of a pull was written"
+        assert not list(tmp_path.glob("*.jsonl")) or len(read_jsonl(tmp_path / "corrections.jsonl")) == 231
+    subprocess.run(command, cwd=tmp_path, env=environment, timeout=60, check=True)
+    assert {row["state"] for row in desk.rows()} == {"live"}
+    versions = [(row["annotation_id"], row["updated_at"]) for row in desk.rows()]
+    assert sorted(versions) == desk.versions()
+    assert len({row["id"] for row in read_jsonl(tmp_path / "corrections.jsonl")}) == 231
+    assert figures(desk.pull()) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        ([], {"LABEL_STUDIO_API_KEY": "0" * 40}, r"did not accept the key \(401"),
+        (["--url", "http://127.0.0.1:9"], {}, "Label Studio cannot be reached"),
+        (["--project", "99999"], {}, r"reading project 99999: Label Studio does not know that \(404"),
+    ],
+)
+def test_what_is_wrong_is_said_and_no_file_is_touched(
+    arguments: list[str], environment: dict[str, str], message: str, studio: Studio, tmp_path: Path
+) -> None:
+    with contextlib.chdir(tmp_path):
+        Path("corrections.jsonl").write_text("as it was")
+        command = ["label", "pull", "--project", "1", "--out", "corrections.jsonl", *arguments]
+        done = CliRunner().invoke(app, command, env={**environment_of(studio), **environment})
+        assert done.exit_code != 0
+        with pytest.raises(LabelStudioError, match=message):
+            raise done.exception
+        assert Path("corrections.jsonl").read_text() == "as it was"
 
 
 def test_the_command_pulls_and_writes_corrections(studio: Studio, desk: Desk, tmp_path: Path) -> None:

@@ -212,6 +212,47 @@ def test_without_predictions_none_is_shown_and_another_seed_is_refused(studio_cl
         push(studio_client, project, path, source(bare), 10, Mix(), Silent(), seed=6)
 
 
+def test_a_task_that_was_deleted_is_not_sent_again_and_makes_room(studio_client, schema, project, path) -> None:
+    push(studio_client, project, path, source(items(schema, 40)), 10, Mix(), Silent())
+    chosen = dict(rows(path, "SELECT item_id, task_id FROM items"))
+    gone = list(chosen)[:2]
+    for item in gone:
+        studio_client.tasks.delete(id=chosen[item])
+    done = push(studio_client, project, path, source(items(schema, 40)), 10, Mix(), Silent())
+    assert (done.added, done.open) == (2, 10)
+    there = external_ids(studio_client, project)
+    assert len(there) == 10
+    assert not set(gone) & set(there)
+
+
+@pytest.mark.parametrize(
+    ("edit", "error", "message"),
+    [
+        (('name="sentiment"', 'name="mood"'), SchemaError, r"(?s)nothing was sent.*feedback label config.*sentiment"),
+        (("$text", "$body"), LabelStudioError, r"adding 5 tasks to project \d+: .*body"),
+    ],
+)
+def test_an_interface_that_was_edited_by_hand_is_told(
+    edit, error, message, studio_client, schema, project, path
+) -> None:
+    studio_client.projects.update(project, label_config=label_config(schema).replace(*edit))
+    with pytest.raises(error, match=message):
+        push(studio_client, project, path, source(items(schema, 20)), 5, Mix(blind=0), Silent())
+    assert external_ids(studio_client, project) == {}
+    # put right again, the same push goes on
+    studio_client.projects.update(project, label_config=label_config(schema))
+    push(studio_client, project, path, source(items(schema, 20)), 5, Mix(blind=0), Silent())
+    assert len(external_ids(studio_client, project)) == 5
+
+
+def test_a_project_that_was_deleted_is_told_and_what_is_known_is_kept(studio_client, schema, path) -> None:
+    with new_project(studio_client, schema) as made:
+        push(studio_client, made.id, path, source(items(schema, 20)), 5, Mix(), Silent())
+    with pytest.raises(LabelStudioError, match=r"does not know that \(404.*may have been deleted"):
+        push(studio_client, made.id, path, source(items(schema, 20)), 10, Mix(), Silent())
+    assert rows(path, "SELECT count(task_id) FROM items") == [(5,)]
+
+
 class Interrupting:
     """Progress that does something when so many units of a stage are done."""
 

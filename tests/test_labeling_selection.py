@@ -13,7 +13,7 @@ from label_studio_sdk.label_interface import LabelInterface
 from labeling.choice.chance import audit_rate, lot
 from labeling.choice.diversity import gram_rows, k_centre
 from labeling.choice.selection import Candidate, Mix, choose
-from labeling.choice.uncertainty import uncertainty
+from labeling.choice.uncertainty import task_uncertainty, uncertainties
 from labeling.studio.interface import labeling_interface
 from labeling.studio.tasks import check_predictions, context_of, shown_prediction, task_data
 from models.errors import SchemaError
@@ -178,15 +178,38 @@ def test_an_audit_grows_from_push_to_push_and_takes_in_what_was_known() -> None:
     assert set(audit.values()) == {found.rate}
 
 
-def test_uncertainty_is_that_of_the_least_sure_task() -> None:
+def test_a_task_of_many_labels_is_unsure_by_its_most_doubtful_one() -> None:
     several = TaskPrediction(
         labels=("x",), confidence=0.9, abstained=False, probabilities={"x": 0.9, "y": 0.45, "z": 0.01}
     )
     one = TaskPrediction(labels=("a",), confidence=0.8, abstained=False, probabilities={"a": 0.8, "b": 0.15, "c": 0.05})
-    both = said().model_copy(update={"tasks": {"category": several, "sentiment": one}})
-    assert uncertainty(said().model_copy(update={"tasks": {"s": one}})) == pytest.approx(0.35)
-    assert uncertainty(both) == pytest.approx(0.9)
-    assert uncertainty(None) == 1
+    assert task_uncertainty(one) == pytest.approx(0.35)
+    assert task_uncertainty(several) == pytest.approx(0.9)
+
+
+def test_every_task_counts_alike_however_near_its_probabilities_are() -> None:
+    def both(many: float, two: float) -> Prediction:
+        tasks = {"many": said(many).tasks["topic"], "two": said(two).tasks["topic"]}
+        return said().model_copy(update={"tasks": tasks})
+
+    # each of the first is surer of "two" than all are of "many"
+    found = uncertainties([both(0.51, 0.99), both(0.55, 0.91), both(0.58, 0.97), both(0.6, 0.95), None])
+    assert found.tolist() == pytest.approx([1, 1, 0.5, 0.75, 1])
+    assert uncertainties([]).tolist() == []
+    assert uncertainties([both(0.7, 0.7)] * 3).tolist() == [1, 1, 1]
+
+
+def test_review_is_spread_and_what_a_team_said_comes_first() -> None:
+    alike = [
+        Candidate(f"s{n}", FeedbackItem(text=f"the parcel is late again {n}"), prediction=said(0.501, abstained=True))
+        for n in range(30)
+    ]
+    other = Candidate("o", FeedbackItem(text="Battery, quickly empty"), prediction=said(0.6, abstained=True))
+    handed = Candidate("h", FeedbackItem(text="the parcel is late again, says the team"), said(0.99), "not ours")
+    found = choose([*alike, other, handed, *sure(50)], 3, Mix(audit=0, review=1, disagreement=0, uncertain=1e-9))
+    whys = {one.candidate.id: one.why for one in found.chosen}
+    assert whys["h"] == "not ours"
+    assert whys["o"] == "needs review"
 
 
 def test_k_centre_finds_every_kind_of_text_where_chance_misses_many() -> None:

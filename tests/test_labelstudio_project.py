@@ -41,7 +41,7 @@ def test_the_command_makes_a_project_once(studio, studio_client, schema):
     assert "is as it should be" in said[1]
     assert f"next: feedback label push --project {project.id}" in said[1]
     assert project.label_config.strip() == labeling_interface(schema).strip()
-    assert (project.sampling, project.show_collab_predictions) == ("Uncertainty sampling", True)
+    assert (project.sampling, project.show_collab_predictions) == ("Sequential sampling", True)
     assert project.maximum_annotations == 2
 
 

@@ -1,6 +1,7 @@
 """Training on several files: the labels given last count, no item is on both sides, the report says what changed."""
 
 import json
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
@@ -215,3 +216,25 @@ def test_a_correction_to_no_label_does_not_fit_a_task_of_one_answer(files, tmp_p
             labels=schema,
             progress=Silent(),
         )
+
+
+def test_what_was_added_because_it_is_hard_is_learned_from_and_not_measured_by():
+    def answered(name: str, number: int, why: str, probability: float | None = None) -> Row:
+        about = {"why": why, "probability": probability}
+        fields = {"id": f"{name}{number}", "category": "b", "meta": {"correction": about}}
+        return row(f"{name} {number}", f"{name}:{number}", **fields)
+
+    base = [row(f"base {number}", f"base:{number}", id=f"base{number}", category="a") for number in range(200)]
+    later = [answered("base", number, "doubted") for number in range(200)]
+    later += [answered("hard", number, "uncertain") for number in range(200)]
+    later += [answered("drawn", number, "uncertain", 0.1) for number in range(200)]
+    rows, _, changes, _ = corrected(base, *later)
+    assert (changes.added, changes.corrected) == (400, 200)
+    _, dev = split(rows, 0.3)
+    held = Counter(one.place.partition(":")[0] for one in dev)
+    assert held["hard"] == 0
+    assert held["base"] > 40, "a correction makes no harder item of one that was there"
+    assert held["drawn"] > 40, "what chance drew is a sample"
+    hard = [one for one in rows if not one.sample]
+    assert len(hard) == 200
+    assert all(split(hard, 0.3)), "nothing else could be measured by"

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +87,10 @@ def correct(
             gone = row.item.set_aside == CANNOT_TELL
             for place in places:
                 here = result[place] or row
-                result[place] = None if gone else Row(row.place, _merged(here.item, row.item, tasks))
+                result[place] = None if gone else Row(row.place, _merged(here.item, row.item, tasks), here.sample)
             if not places and not gone:
                 known.add(row.item)
-                result.append(row)
+                result.append(replace(row, sample=row.item.drawn))
         learn = [*result[: len(rows)], *result[len(earlier) :]]
         dev = [row for row in result[len(rows) : len(earlier)] if row is not None]
         rows = [row for row in learn if row is not None]

@@ -12,7 +12,7 @@ from typing import Literal
 #: Below 2**53 every number is a float, so that lots are even.
 _BITS = 53
 
-Lot = Literal["audit", "blind", "order"]
+Lot = Literal["audit", "blind", "order", "bench"]
 
 
 def lot(kind: Lot, seed: int, print_of_text: str) -> float:

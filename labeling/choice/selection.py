@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from labeling.choice.chance import audit_rate, lot
 from labeling.choice.diversity import gram_rows, k_centre
-from labeling.choice.uncertainty import uncertainty
+from labeling.choice.uncertainty import uncertainties
 from models.records import FeedbackItem, Prediction
 from models.text import fingerprint
 
@@ -21,7 +21,9 @@ from models.text import fingerprint
 #: at most. Of more, where nothing tells them apart, chance takes so many.
 _POOL, _SMALLEST_POOL, _LARGEST_POOL = 4, 200, 20_000
 
-Why = Literal["audit", "out of scope", "not ours", "needs review", "disagreement", "uncertain", "diverse", "split"]
+Why = Literal[
+    "doubted", "audit", "out of scope", "not ours", "needs review", "disagreement", "uncertain", "diverse", "split"
+]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
@@ -38,9 +40,9 @@ class Mix(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     audit: Share = 0.2
-    review: Weight = 0.25
+    review: Weight = 0.1
     disagreement: Weight = 0.25
-    uncertain: Annotated[float, Field(gt=0)] = 0.5
+    uncertain: Annotated[float, Field(gt=0)] = 0.65
     blind: Share = 0.1
     seed: int = 13
 
@@ -50,7 +52,8 @@ class Candidate:
     """An item that may be given to a labeler.
 
     ``flag`` says why a person should look in any case, None if nothing does; ``disagreement`` in [0, 1] how far the
-    parts of the model are apart, None if that is not known.
+    parts of the model are apart, None if that is not known; ``doubt`` in [0, 1] by how much other labels are likelier
+    than those it was given, None if these are not doubted.
     """
 
     id: str
@@ -58,6 +61,7 @@ class Candidate:
     prediction: Prediction | None = None
     flag: Literal["not ours", "needs review"] | None = None
     disagreement: float | None = None
+    doubt: float | None = None
 
 
 @dataclass(frozen=True)
@@ -81,17 +85,20 @@ class Selection(NamedTuple):
 
 
 class _Text(NamedTuple):
-    """A candidate that stands for its text, which is known by a fingerprint."""
+    """A candidate that stands for its text, which is known by a fingerprint; ``unsure`` in [0, 1] is how unsure its
+    prediction is beside those of the others."""
 
     print: str
     candidate: Candidate
+    unsure: float
 
 
 def choose(candidates: Iterable[Candidate], add: int, mix: Mix, known: Mapping[str, str] | None = None) -> Selection:
     """Choose ``add`` items.
 
-    Chance comes first and takes what it draws, be it more than ``add``; its share is right on average. Out of scope and
-    not ours come before what else needs review.
+    Items whose labels are doubted come before all else, the most doubtful first; they are no sample of anything, and in
+    no audit. Of the others chance comes first and takes what it draws, be it more than is wanted; its share is right on
+    average. Out of scope and not ours come before what else needs review.
 
     Args:
         candidates: all items of the source, also those that were chosen before: they count in the audit's probability.
@@ -107,15 +114,19 @@ def choose(candidates: Iterable[Candidate], add: int, mix: Mix, known: Mapping[s
     for candidate in candidates:
         mark = fingerprint(candidate.item.text)
         if mark in prints or candidate.id in (known or {}):
-            listed.add(mark)
-        elif mark not in texts or candidate.id < texts[mark].id:
+            if candidate.doubt is None:
+                listed.add(mark)
+        elif mark not in texts or _rank(candidate) < _rank(texts[mark]):
             texts[mark] = candidate
-    add = min(add, len(texts))
-    if not add:
-        return Selection([], 0.0, [])
-    rate = audit_rate(mix.audit, add, len(listed), len(listed) + len(texts))
     # in the order of their lots, whatever the order they came in
-    left = sorted((_Text(*pair) for pair in texts.items()), key=lambda text: lot("order", mix.seed, text.print))
+    unsure = uncertainties([one.prediction for one in texts.values()]).tolist()
+    left = [_Text(*pair, share) for pair, share in zip(texts.items(), unsure, strict=True)]
+    left.sort(key=lambda text: lot("order", mix.seed, text.print))
+    doubted = [text for text in left if text.candidate.doubt is not None]
+    left = [text for text in left if text.candidate.doubt is None]
+    first: list[tuple[_Text, Why]] = [(text, "doubted") for text in sorted(doubted, key=_doubt)[:add]]
+    add = min(add - len(first), len(left))
+    rate = audit_rate(mix.audit, add, len(listed), len(listed) + len(left)) if add else 0.0
     picked: list[tuple[_Text, Why]] = [(text, "audit") for text in left if lot("audit", mix.seed, text.print) < rate]
     for take, wanted in _quotas(add - len(picked), mix):
         gone = {text.print for text, _ in picked}
@@ -127,11 +138,20 @@ def choose(candidates: Iterable[Candidate], add: int, mix: Mix, known: Mapping[s
             Chosen(
                 text.candidate, why, rate if why == "audit" else None, lot("blind", mix.seed, text.print) < mix.blind
             )
-            for text, why in picked
+            for text, why in (*first, *picked)
         ],
         rate,
         sorted(prints[mark] for mark in listed if mark in prints and lot("audit", mix.seed, mark) < rate),
     )
+
+
+def _rank(candidate: Candidate) -> tuple[bool, str]:
+    """Which of several with one text stands for it: a doubted one, else that of the first id."""
+    return candidate.doubt is None, candidate.id
+
+
+def _doubt(text: _Text) -> float:
+    return -(text.candidate.doubt or 0)
 
 
 _Take = Callable[[Sequence[_Text], int, Sequence[_Text]], list[tuple[_Text, Why]]]
@@ -147,10 +167,14 @@ def _quotas(left: int, mix: Mix) -> list[tuple[_Take, int]]:
     ]
 
 
-def _review(texts: Sequence[_Text], wanted: int, _: Collection[_Text]) -> list[tuple[_Text, Why]]:
-    flagged = [(text, why) for text in texts if (why := _flag(text.candidate)) is not None]
-    flagged.sort(key=lambda pair: (pair[1] == "needs review", -uncertainty(pair[0].candidate.prediction)))
-    return flagged[:wanted]
+def _review(texts: Sequence[_Text], wanted: int, taken: Sequence[_Text]) -> list[tuple[_Text, Why]]:
+    """What is not ours, all of it if there is room; then the unsure, spread, since odd texts are often odd alike."""
+    flagged = {text.print: (text, why) for text in texts if (why := _flag(text.candidate)) is not None}
+    first = [pair for pair in flagged.values() if pair[1] == "not ours"][:wanted]
+    for kind in ("out of scope", "needs review"):
+        pool = [text for text, why in flagged.values() if why == kind]
+        first += [(text, kind) for text in _unsure(pool, wanted - len(first), [*taken, *(text for text, _ in first)])]
+    return first
 
 
 def _flag(candidate: Candidate) -> Why | None:
@@ -167,14 +191,20 @@ def _disagreement(texts: Sequence[_Text], wanted: int, _: Collection[_Text]) -> 
 
 
 def _uncertain(texts: Sequence[_Text], wanted: int, taken: Sequence[_Text]) -> list[tuple[_Text, Why]]:
+    return [
+        (text, "diverse" if text.candidate.prediction is None else "uncertain")
+        for text in _unsure(texts, wanted, taken)
+    ]
+
+
+def _unsure(texts: Sequence[_Text], wanted: int, taken: Sequence[_Text]) -> list[_Text]:
+    """So many of the most unsure, far from each other and from those taken."""
     if wanted <= 0:
         return []
-    pool = sorted(texts, key=lambda text: -uncertainty(text.candidate.prediction))
+    pool = sorted(texts, key=lambda text: -text.unsure)
     told = all(text.candidate.prediction is not None for text in pool)
     pool = pool[: min(max(_POOL * wanted, _SMALLEST_POOL), _LARGEST_POOL) if told else max(wanted, _LARGEST_POOL)]
-    if wanted < len(pool):
-        pool = _spread(pool, wanted, taken)
-    return [(text, "diverse" if text.candidate.prediction is None else "uncertain") for text in pool]
+    return pool if wanted >= len(pool) else _spread(pool, wanted, taken)
 
 
 def _spread(pool: Sequence[_Text], wanted: int, taken: Sequence[_Text]) -> list[_Text]:

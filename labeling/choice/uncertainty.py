@@ -1,20 +1,35 @@
-"""How unsure a prediction is."""
+"""How unsure predictions are."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import rankdata
 
 from models.records import Prediction, TaskPrediction
+from models.scores import Array
 
 
-def uncertainty(prediction: Prediction | None) -> float:
-    """How unsure a prediction is, in [0, 1]: that of its least sure task; 1 without a prediction.
+def uncertainties(predictions: Sequence[Prediction | None]) -> Array:
+    """How unsure each of N predictions is beside the others, (N,) in [0, 1]: 1 without a prediction.
+
+    It is the share of predictions that are no less sure, on the task on which that share is the largest. By shares
+    every task counts alike: of ten labels the two most probable are nearer to each other than of two, and by the
+    margins themselves that task would get everything.
+    """
+    found = np.array([said is None or not said.tasks for said in predictions], np.float32)
+    for task in dict.fromkeys(name for said in predictions if said is not None for name in said.tasks):
+        rows = [row for row, said in enumerate(predictions) if said is not None and task in said.tasks]
+        unsure = [task_uncertainty(said.tasks[task]) for row in rows if (said := predictions[row]) is not None]
+        found[rows] = np.maximum(found[rows], rankdata(unsure, method="max") / len(rows))
+    return found
+
+
+def task_uncertainty(answer: TaskPrediction) -> float:
+    """How unsure the answer to a task is, in [0, 1].
 
     Of a task with one answer it is one minus the margin between the two most probable labels (Scheffer et al. 2001);
     of one with several, how near its most doubtful label is to one half. Probabilities are calibrated.
     """
-    if prediction is None:
-        return 1.0
-    return max((_task_uncertainty(answer) for answer in prediction.tasks.values()), default=1.0)
-
-
-def _task_uncertainty(answer: TaskPrediction) -> float:
     values = sorted(answer.probabilities.values(), reverse=True)
     # a prediction does not say which kind a task is; those of several answers sum to one by rare accident only
     if abs(sum(values) - 1) < 1e-4 and len(answer.labels) == 1:

@@ -11,12 +11,9 @@ from labeling.state import State
 from models.errors import did_you_mean
 from models.files import atomic_write
 from models.labels import LabelSchema
-from models.records import SET_ASIDE, UNSETTLED, LabeledItem
+from models.records import CORRECTION, SET_ASIDE, UNSETTLED, LabeledItem
 from models.rejects import Reject
 from models.text import UNKNOWN
-
-#: Under this name `meta` of a record tells how it came about.
-ABOUT = "correction"
 
 
 @dataclass(frozen=True)
@@ -86,6 +83,11 @@ def answered(state: State, schema: LabelSchema, rule: Rule = "majority", adjudic
             continue
         record = LabeledItem.model_validate_json(row["record"])
         prediction = json.loads(row["prediction"] or "{}")
+        predicted, model = _predicted(prediction), row["model_version"]
+        # an answer that was given while its task was brought to another model is to what the server says
+        shown = [told for one in live if one["shown"] and (told := json.loads(one["shown"]))["model"] != model]
+        if shown and len(shown) == len(live):
+            predicted, model = {task: tuple(keys) for task, keys in shown[-1]["labels"].items()}, shown[-1]["model"]
         found.append(
             Answered(
                 item_id=row["item_id"],
@@ -93,8 +95,8 @@ def answered(state: State, schema: LabelSchema, rule: Rule = "majority", adjudic
                 why=row["why"],
                 blind=bool(row["blind"]),
                 probability=row["probability"],
-                predicted=_predicted(prediction),
-                model_version=row["model_version"],
+                predicted=predicted,
+                model_version=model,
                 language=record.language or prediction.get("language", UNKNOWN),
                 given=tuple(given),
                 joined=join(given, schema, rule, adjudicators),
@@ -156,7 +158,7 @@ def record_of(item: Answered, schema: LabelSchema) -> dict[str, Any]:
     if item.joined.set_aside is not None:
         meta[SET_ASIDE] = item.joined.set_aside
     shown = None if item.predicted is None else {task: list(keys) for task, keys in item.predicted.items()}
-    meta[ABOUT] = {
+    meta[CORRECTION] = {
         "by": [one.annotator for one in item.joined.by],
         "at": max(one.updated_at for one in item.joined.by),
         "annotations": [{"id": one.annotation_id, "updated_at": one.updated_at} for one in item.joined.by],

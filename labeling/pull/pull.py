@@ -115,7 +115,20 @@ def _read(
             labels = {} if state == "skipped" else answer.labels
             who = _annotator(one.get("completed_by"), view.people)
             said = json.dumps(labels, ensure_ascii=False)
-            yield number, at, task["id"], who, state, said, answer.set_aside, answer.note, one.get("lead_time"), now
+            shown = _shown(one.get("prediction"), schema, asked)
+            yield (
+                *(number, at, task["id"], who, state, said, answer.set_aside, answer.note, one.get("lead_time"), now),
+                shown,
+            )
+
+
+def _shown(prediction: Any, schema: LabelSchema, asked: list[str]) -> str | None:
+    """What the server says that the annotator was shown, as JSON: its model and labels; None where it does not say."""
+    model = prediction.get("model_version") if isinstance(prediction, dict) else None
+    if not model:
+        return None
+    said = read_answer(prediction.get("result") or [], schema, asked)
+    return None if said.faults else json.dumps({"model": model, "labels": said.labels}, ensure_ascii=False)
 
 
 def _annotator(user: Any, people: Mapping[int, str]) -> str:
@@ -125,12 +138,12 @@ def _annotator(user: Any, people: Mapping[int, str]) -> str:
 
 _UPSERT = """
 INSERT INTO annotations
-    (annotation_id, updated_at, task_id, annotator, state, labels, set_aside, note, seconds, seen_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    (annotation_id, updated_at, task_id, annotator, state, labels, set_aside, note, seconds, seen_at, shown)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (annotation_id) DO UPDATE SET
     updated_at = excluded.updated_at, task_id = excluded.task_id, annotator = excluded.annotator,
     state = excluded.state, labels = excluded.labels, set_aside = excluded.set_aside, note = excluded.note,
-    seconds = excluded.seconds, seen_at = excluded.seen_at
+    seconds = excluded.seconds, seen_at = excluded.seen_at, shown = excluded.shown
 """
 
 

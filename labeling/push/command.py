@@ -102,7 +102,7 @@ def _source(
             items, left_out = from_file(source, columns_of(column), progress)
             if left_out:
                 terminal.warn(left_out)
-            if model is None and all(one.prediction is None for one in items):
+            if model is None and all(one.prediction is None and one.doubt is None for one in items):
                 terminal.say(
                     "the file has no predictions, so chance and diversity choose, and labelers see none; give --model"
                     " or a file that `feedback classify` wrote as JSON Lines"

@@ -185,7 +185,7 @@ def _send(remote: Remote, state: State, progress: Progress, size: int) -> int:
         for start in range(0, len(waiting), size):
             batch = waiting[start : start + size]
             tasks = [
-                {"data": task_data(one.item_id, one.item)} | ({"predictions": [said]} if said else {})
+                {"data": task_data(one.item_id, one.item, blind=one.blind)} | ({"predictions": [said]} if said else {})
                 for one, said in zip(batch, shown[start : start + size], strict=True)
             ]
             ids = remote.send(tasks)

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from labeling.choice.selection import Candidate
 from labeling.studio.tasks import version_of
+from models.doubts import doubts_of
 from models.errors import DataError
 from models.progress import Progress
 from models.readers import read_placed
@@ -50,7 +51,8 @@ def from_file(
 ) -> tuple[list[Candidate], str | None]:
     """The items of a file, with the predictions that `feedback classify` wrote beside them as JSON Lines.
 
-    An item is known by its ``id``, else its ``external_id``, else its text. Labels in the file are left out.
+    An item is known by its ``id``, else its ``external_id``, else its text. Labels in the file are left out, but for
+    those that `feedback data check` doubted.
 
     Returns:
         The items, and what was left out in words, or None.
@@ -92,7 +94,8 @@ def candidate_of(row: LabeledItem) -> Candidate:
         fields.pop("meta", None)
     item = FeedbackItem.model_validate(fields)
     prediction = None if said is None else Prediction.model_validate(said)
-    return Candidate(item.id or item.external_id or _id_of(item.text), item, prediction)
+    doubt = max((each.margin for each in doubts_of(item).values()), default=None)
+    return Candidate(item.id or item.external_id or _id_of(item.text), item, prediction, doubt=doubt)
 
 
 def _id_of(text: str) -> str:

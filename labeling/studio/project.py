@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from label_studio_sdk.client import LabelStudio
 
 TITLE = "Feedback"
+#: By uncertainty, what chance drew to measure the model would be answered last, and of a batch that is not finished the
+#: surest items would be missing from the measure.
+_IN_ORDER = "Sequential sampling"
 
 
 class ProjectSetup(NamedTuple):
@@ -31,7 +34,7 @@ def set_up_project(
 ) -> ProjectSetup:
     """Make a project, or give an existing one the interface of the schema; doing it again changes nothing.
 
-    Labelers are shown predictions, and get the tasks with the lowest score first.
+    Labelers are shown predictions, and get the tasks in the order in which they were pushed.
 
     Args:
         client: from :func:`labeling.studio.client.connect`.
@@ -48,7 +51,7 @@ def set_up_project(
     """
     interface = labeling_interface(schema)
     project = project or _called(client, title)
-    wanted: dict[str, Any] = {"show_collab_predictions": True, "sampling": "Uncertainty sampling"}
+    wanted: dict[str, Any] = {"show_collab_predictions": True, "sampling": _IN_ORDER}
     if annotators is not None:
         wanted["maximum_annotations"] = annotators
     if project is None:

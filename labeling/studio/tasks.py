@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from labeling.studio.interface import CONTEXT, TEXT
+from models.doubts import doubts_of
 from models.errors import SchemaError, as_list
 from models.records import FeedbackItem, ModelName, Prediction, unsettled_of
 
@@ -18,14 +19,21 @@ BETWEEN = " · "
 _SHOWN_FAULTS = 5
 
 
-def task_data(item_id: str, item: FeedbackItem) -> dict[str, str]:
+def task_data(item_id: str, item: FeedbackItem, *, blind: bool = False) -> dict[str, str]:
     """The data of a task: what the labelling interface shows, and the id of the item.
 
-    Nothing in it tells what the item was chosen for, so that a labeler judges all alike.
+    Nothing in it tells what the item was chosen for, so that a labeler judges all alike; but where the labels it has
+    are doubted it shows these, unless it is to be judged ``blind``.
     """
     data = {TEXT: item.text, EXTERNAL_ID: item_id}
-    line = context_of(item)
+    line = BETWEEN.join(part for part in (context_of(item), "" if blind else _labels_before(item)) if part)
     return data | {CONTEXT: line} if line else data
+
+
+def _labels_before(item: FeedbackItem) -> str:
+    return BETWEEN.join(
+        f"{task} before: {', '.join(doubt.given) or 'none'}" for task, doubt in doubts_of(item).items()
+    )
 
 
 def context_of(item: FeedbackItem) -> str:
@@ -64,8 +72,8 @@ def version_of_model(model: ModelName) -> str:
 def shown_prediction(prediction: Prediction) -> dict[str, Any]:
     """A prediction as Label Studio shows it: the labels of each task as the answer of the control of that name.
 
-    Its ``score`` in [0, 1] is the confidence of the least sure task, so that the project's "uncertainty sampling" and
-    a sort by score bring what is hardest first. A task to which no label applies has no answer.
+    Its ``score`` in [0, 1] is the confidence of the least sure task, so that a sort by score brings what is hardest
+    first. A task to which no label applies has no answer.
     """
     return {
         "model_version": version_of(prediction),

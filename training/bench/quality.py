@@ -4,17 +4,15 @@ import gzip
 import hashlib
 import json
 import shlex
-import subprocess
-import sys
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from models.encoders import resolve_encoder, weights_of
-from models.errors import ConfigError, FeedbackError
+from models.errors import ConfigError
 from models.files import atomic_write, sha256, write_json
+from models.processes import run_python
 from models.progress import Progress
 from models.readers import read_items
 from models.records import LabeledItem
@@ -136,7 +134,7 @@ def _few(case: FewLabels, size: int, seed: int, data: Path, out: Path, threads: 
     def run() -> Figures:
         seconds = _feedback(commands[0])
         _feedback(commands[1])
-        _python(["-m", "training.bench.peer", *other])
+        run_python(["-m", "training.bench.peer", *other])
         report = json.loads((model / "report.json").read_text(encoding="utf-8"))
         ours = json.loads(figures.read_text(encoding="utf-8"))["tasks"][case.task]
         theirs = json.loads(peer.read_text(encoding="utf-8"))
@@ -198,15 +196,7 @@ def _shown(command: Sequence[str]) -> str:
 
 def _feedback(command: Sequence[str]) -> float:
     """Run the command ``feedback``; how many seconds it took."""
-    return _python(["-m", "feedback", *command])
-
-
-def _python(arguments: Sequence[str]) -> float:
-    start = time.perf_counter()
-    done = subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=False)
-    if done.returncode:
-        raise FeedbackError(f"exit code {done.returncode} of: python {shlex.join(arguments)}")
-    return time.perf_counter() - start
+    return run_python(["-m", "feedback", *command]).seconds
 
 
 def _weights(encoder: str) -> list[str]:

@@ -8,6 +8,7 @@ from models.labels import LabelSchema
 from models.progress import Progress
 from training import datasets
 from training.checks.copies import check_copies, check_overlap
+from training.checks.doubted import write_doubted
 from training.checks.finding import Finding
 from training.checks.labels import check_labels
 from training.checks.leaks import check_leaks
@@ -86,9 +87,12 @@ def check_file(
     max_length: int,
     judged: int,
     seed: int,
+    doubted: Path | None = None,
     progress: Progress,
 ) -> tuple[list[Finding], list[str]]:
     """Findings in the file ``data``, and notes a person should read; see :func:`check_rows`.
+
+    The rows of ``data`` whose labels are doubted are written to the file ``doubted``, if there is one.
 
     Raises:
         InputError: a file cannot be read, or the data does not fit the schema.
@@ -111,6 +115,10 @@ def check_file(
         seed=seed,
         progress=progress,
     )
+    if doubted is not None:
+        count = write_doubted(doubted, rows, found)
+        after = f"; next: feedback label push --from {doubted}" if count else ""
+        notes.append(f"{count} row(s) with doubted labels are in {doubted}{after}")
     return found, notes
 
 

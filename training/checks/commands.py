@@ -39,6 +39,12 @@ def check_command(
     max_length: Annotated[int, typer.Option(min=8, help="Tokens that it will read of each.")] = 128,
     rows: Annotated[int, typer.Option(min=1, help="Most rows whose labels a model judges.")] = 20_000,
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of these.")] = 13,
+    doubted: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write rows with doubted labels here, for `feedback label push --from FILE`."
+        ),
+    ] = None,
     column: Columns = None,
     strict: Strict = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
@@ -64,6 +70,7 @@ def check_command(
         max_length=max_length,
         judged=rows,
         seed=seed,
+        doubted=doubted,
         progress=terminal.Terminal(),
     )
     for note in notes:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.labels import LabelSchema, Task
 from models.progress import Advance
+from models.records import LIST_SEPARATOR
 from models.scores import Array
 from models.text import fingerprint
 from training import datasets
@@ -62,7 +63,10 @@ def check_labels_by_model(
                 f"{name}: of {len(labelled):,} label(s) looked at, {len(doubts)} are doubtful: a model that did not "
                 "see the row is far surer of another; look at the first of them, the most doubtful",
                 len({row for row, _, _ in doubts}),
-                [(found["place"], f"{found['given']} or {found['likely']}?") for found in described[:EXAMPLES]],
+                [
+                    (found["place"], f"{_named(found['given'])} or {_named(found['likely'])}?")
+                    for found in described[:EXAMPLES]
+                ],
                 {"task": name, "labels": described},
             )
 
@@ -149,7 +153,11 @@ def _described(
         likely = [other for other in given if other != key] if key in given else [*given, key]
     return {
         "place": item.place,
-        "given": "|".join(given) or "none",
-        "likely": "|".join(likely) or "none",
+        "given": given,
+        "likely": likely,
         "margin": round(ahead, 3),
     }
+
+
+def _named(labels: Sequence[str]) -> str:
+    return LIST_SEPARATOR.join(labels) or "none"
