@@ -31,9 +31,7 @@ def task_data(item_id: str, item: FeedbackItem, *, blind: bool = False) -> dict[
 
 
 def _labels_before(item: FeedbackItem) -> str:
-    return BETWEEN.join(
-        f"{task} before: {', '.join(doubt.given) or 'none'}" for task, doubt in doubts_of(item).items()
-    )
+    return BETWEEN.join(f"{task} before: {', '.join(doubt.given) or 'none'}" for task, doubt in doubts_of(item).items())
 
 
 def context_of(item: FeedbackItem) -> str:
