@@ -83,7 +83,7 @@ def classify_file(
         raise DataError(f"{out}: unknown format; expected a name that ends with one of {', '.join(FORMATS)}")
     rejects = out.with_name(f"{out.name}.rejects.jsonl")
     if Path(source).resolve() in (out.resolve(), rejects.resolve()):
-        raise DataError(f"{source}: it would be written over; rename it, or give another --out")
+        raise DataError(f"{source}: answers or bad rows would be written over it; rename it, or give another --out")
     work = {
         "source": _identity(source),
         "columns": dict(sorted((columns or {}).items())),
