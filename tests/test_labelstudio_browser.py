@@ -1,15 +1,14 @@
 """A labeler in a real browser: a task is filled in, changed and submitted, and a pull finds the change."""
 
-import asyncio
-import json
 import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from browser import Page, find_chromium, in_browser, labelled
+from browser import browsing, find_chromium
 from labeling_support import predicted
 from labelstudio_support import new_project
+from playwright.sync_api import Page, expect
 from support import ROOT
 
 from labeling.choice.selection import Candidate, Mix
@@ -31,25 +30,24 @@ ITEM = FeedbackItem(
 )
 SHOWN = ["product/defect", "customer_service/delivery_returns"]
 ADDED, ADDED_TITLE = "product/usability", "Usability"
-SUBMIT = "[...document.querySelectorAll('button')].find(each => /^Submit/.test(each.textContent.trim()))"
 
 
-async def label_a_task(page: Page, studio: Studio, project: int) -> None:
-    await page.call("Page.navigate", url=f"{studio.url}/user/login/")
-    await page.until("document.querySelector('input[name=password]') !== null")
-    fields = {"email": studio.email, "password": studio.password}
-    filled = [f"document.querySelector('input[name={name}]').value = {json.dumps(fields[name])};" for name in fields]
-    await page.call("Runtime.evaluate", expression="".join(filled) + "document.querySelector('form').submit()")
-    await page.until("!location.pathname.includes('login') && document.readyState === 'complete'")
-    await page.call("Page.navigate", url=f"{studio.url}/projects/{project}/data?labeling=1")
-    await page.until("document.querySelectorAll('input:checked').length >= 3")
-    await page.picture("shown")
-    await page.click(labelled(ADDED_TITLE))
-    await page.until("document.querySelectorAll('input:checked').length >= 4")
-    await page.picture("changed")
-    await page.click(SUBMIT)
-    await page.until("document.body.innerText.includes('saved successfully')")
-    await page.picture("submitted")
+def label_a_task(page: Page, studio: Studio, project: int) -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page.goto(f"{studio.url}/user/login/")
+    page.fill("input[name=email]", studio.email)
+    page.fill("input[name=password]", studio.password)
+    page.press("input[name=password]", "Enter")
+    page.wait_for_url(lambda url: "login" not in url)
+    page.goto(f"{studio.url}/projects/{project}/data?labeling=1")
+    expect(page.locator("input:checked")).to_have_count(3, timeout=60_000)
+    page.screenshot(path=PICTURES / "shown.png")
+    page.get_by_text(ADDED_TITLE).last.click()
+    expect(page.locator("input:checked")).to_have_count(4)
+    page.screenshot(path=PICTURES / "changed.png")
+    page.get_by_test_id("bottombar-submit-button").click()
+    page.get_by_text("saved successfully").first.wait_for()
+    page.screenshot(path=PICTURES / "submitted.png")
 
 
 def test_what_a_labeler_changes_and_submits_in_the_browser_is_a_correction(studio, studio_client, schema, tmp_path):
@@ -57,7 +55,8 @@ def test_what_a_labeler_changes_and_submits_in_the_browser_is_a_correction(studi
     with new_project(studio_client, schema) as project:
         source = Source(lambda: [Candidate("kettle", ITEM, predicted(SHOWN, "negative"))])
         push(studio_client, project.id, path, source, 1, Mix(blind=0), Silent())
-        page = asyncio.run(in_browser(PICTURES, lambda page: label_a_task(page, studio, project.id)))
+        with browsing() as seen:
+            label_a_task(seen.page, studio, project.id)
         assert pull(studio_client, project.id, path, schema, Silent()).new == 1
     state = State(path)
     (item,) = answered(state, schema).items
@@ -67,8 +66,8 @@ def test_what_a_labeler_changes_and_submits_in_the_browser_is_a_correction(studi
     assert record["sentiment"] == "negative"
     assert record["meta"]["correction"]["changed"] == ["category"]
     assert record["meta"]["correction"]["shown"]["category"] == SHOWN
-    assert page.asked == {urlsplit(studio.url).netloc}, "the browser asked somebody else"
-    assert page.faults == []
+    assert seen.asked == {urlsplit(studio.url).netloc}, "the browser asked somebody else"
+    assert seen.faults == []
 
 
 def test_a_browser_that_is_missing_is_told_with_the_command_that_installs_it(monkeypatch, tmp_path):
