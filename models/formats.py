@@ -146,7 +146,6 @@ def _no_constant(name: str) -> None:
 
 
 def _csv_rows(path: Path, renames: Mapping[str, str]) -> Iterator[tuple[str, Row]]:
-    csv.field_size_limit(_CELL_LIMIT)
     # a byte that is not UTF-8 becomes a lone surrogate, which the record refuses row by row
     with io.TextIOWrapper(open_data(path), "utf-8-sig", "surrogateescape", newline="") as file:
         records = csv_records(path, file)
@@ -192,6 +191,7 @@ def csv_records(path: Path, file: IO[str]) -> Iterator[CsvRecord]:
     Where a row does not parse, as after a quote that is never closed, its first line alone is the
     reject, and reading goes on with the next line.
     """
+    csv.field_size_limit(_CELL_LIMIT)
     waiting: deque[str] = deque()
     taken: list[str] = []
 

@@ -72,8 +72,7 @@ class Features:
 
 
 class _Grams:
-    """One kind of n-grams: what ``TfidfVectorizer`` gives in a fraction of its time, and what it does not tell, how
-    many were unknown."""
+    """One kind of n-grams: what ``TfidfVectorizer`` gives, and what it does not tell, how many were unknown."""
 
     def __init__(self, kind: Mapping[str, object], names: Sequence[str], idf: NDArray[np.float32]) -> None:
         self.columns = {name: column for column, name in enumerate(names)}

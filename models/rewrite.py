@@ -106,7 +106,6 @@ class _Changing:
             if next(raw_lines(self._path, packed), (1, b""))[1].startswith(_BOM):
                 yield _BOM
         with io.TextIOWrapper(open_data(self._path), "utf-8-sig", "surrogateescape", newline="") as file:
-            csv.field_size_limit(8_000_000)
             records = csv_records(self._path, file)
             first = next(records, None)
             names = csv_names(self._path, first, self._ours)

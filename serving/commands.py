@@ -45,7 +45,7 @@ def classify_command(
             classifier, source, out, progress=progress, columns=columns, shard=part, resume=resume, lost=_say_lost
         )
     except (KeyboardInterrupt, SystemExit, OSError):
-        terminal.say(f"stopped; the same command with --resume goes on (what is done is in {out}.unfinished)")
+        terminal.say(f"stopped; the same command with --resume goes on (what is done is in {out}.work)")
         raise
     if left_out:
         terminal.warn(left_out)

@@ -70,7 +70,7 @@ def test_a_run_that_was_stopped_gives_the_same_file_when_it_goes_on(tmp_path, li
     done = classify_file(linear, str(data), stopped, progress=watched, resume=True)
     assert (done.rows, watched.total if ending != ".parquet" else 2502) == (2500, 2502)
     assert "2 row(s) left out" in done.left_out
-    assert not stopped.with_name(f"{stopped.name}.unfinished").exists()
+    assert not stopped.with_name(f"{stopped.name}.work").exists()
     if ending == ".parquet":
         assert parquet.read_table(stopped).equals(parquet.read_table(whole))
     elif ending.endswith(".gz"):
@@ -99,7 +99,7 @@ def test_a_killed_run_loses_and_doubles_nothing(tmp_path, linear_folder):
         out,
         "--resume",
     ]
-    journal = tmp_path / "out.jsonl.unfinished/journal.json"
+    journal = tmp_path / "out.jsonl.work/journal.json"
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
     try:
         while not journal.exists():
@@ -170,10 +170,11 @@ def test_two_runs_do_not_write_one_file(tmp_path, linear):
     data, out = write_jsonl(tmp_path / "in.jsonl", rows(3)), tmp_path / "out.jsonl"
     with (
         open_unfinished(out, {}, packed=False, resume=False, lost=lambda rows: None),
-        pytest.raises(InputError, match="another run is writing it"),
+        pytest.raises(InputError, match="another run is at work here"),
     ):
         classify_file(linear, str(data), out, progress=Silent())
-    (tmp_path / "own.jsonl.unfinished").mkdir()
+    (tmp_path / "own.jsonl.work").mkdir()
+    (tmp_path / "own.jsonl.work/notes").touch()
     with pytest.raises(InputError, match="expected no such folder"):
         classify_file(linear, str(data), tmp_path / "own.jsonl", progress=Silent())
 
@@ -193,5 +194,5 @@ def test_answers_are_on_disk_before_the_file_is_read_to_its_end(tmp_path, linear
     watched = StopsAfter(2 * classifying._CHUNK)
     with pytest.raises(Stopped):
         classify_file(linear, str(data), tmp_path / "out.jsonl", progress=watched)
-    journal = json.loads((tmp_path / "out.jsonl.unfinished/journal.json").read_text())
+    journal = json.loads((tmp_path / "out.jsonl.work/journal.json").read_text())
     assert journal["done"]["rows"] == 2 * classifying._CHUNK

@@ -15,6 +15,7 @@ from models.errors import ConfigError
 from models.files import write_json
 from models.labels import LabelSchema
 from models.progress import Progress
+from models.workspace import path_of
 from training import datasets
 from training.config import NO_ENCODER, TrainConfig
 from training.corrections import Changes
@@ -111,8 +112,6 @@ def train(
             _write_reports(folder, manifest, figures, gathered.changes)
             artifact.write_manifest(folder, manifest)
     if fitted.regime is not None and fitted.regime.name == "full":
-        from training.workspace import path_of
-
         shutil.rmtree(path_of(out))
     return Run(out, figures, gathered.notes)
 

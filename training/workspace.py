@@ -4,7 +4,6 @@
 is locked while a run is at work there, and removed when the result is written.
 """
 
-import fcntl
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -14,21 +13,15 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from models.errors import InputError
 from models.files import write_json
+from models.workspace import own_workspace
 
 RECIPE = "recipe.json"
-_LOCK = "lock"
 #: Written into a checkpoint when all of it is on disk.
 _COMPLETE = "complete.json"
 
 #: Called with the folder and what differs, a line each, where work was begun with another recipe.
 Changed = Callable[[Path, list[str]], None]
-
-
-def path_of(out: Path) -> Path:
-    """Where the unfinished work for ``out`` lies."""
-    return out.with_name(f"{out.name}.work")
 
 
 @contextmanager
@@ -38,15 +31,7 @@ def open_workspace(out: Path, recipe: Mapping[str, Any], changed: Changed) -> It
     Raises:
         InputError: another run is at work there, or a folder of that name is somebody's own.
     """
-    workspace = path_of(out)
-    if workspace.exists() and any(workspace.iterdir()) and not (workspace / _LOCK).exists():
-        raise InputError(f"{workspace}: expected no such folder, or one of a run that was stopped; give another --out")
-    workspace.mkdir(parents=True, exist_ok=True)
-    with (workspace / _LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{workspace}: another run is at work here; wait for it, or give another --out") from None
+    with own_workspace(out) as workspace:
         begun = workspace / RECIPE
         before = json.loads(begun.read_text(encoding="utf-8")) if begun.exists() else recipe
         if different := [key for key in recipe if before.get(key) != recipe[key]]:

@@ -39,6 +39,10 @@ def shard_of(text: str) -> Shard:
     return Shard(int(number), int(of))
 
 
+#: All rows.
+WHOLE = Shard()
+
+
 class Classified(NamedTuple):
     """How many rows were classified, and what was left out in words, or None."""
 
@@ -53,7 +57,7 @@ def classify_file(
     *,
     progress: Progress,
     columns: Mapping[str, str] | None = None,
-    shard: Shard = Shard(),  # noqa: B008  (a tuple)
+    shard: Shard = WHOLE,
     resume: bool = False,
     lost: Callable[[int], None] = lambda rows: None,
 ) -> Classified:
@@ -61,7 +65,7 @@ def classify_file(
 
     JSON Lines hold each record and its ``prediction``; a CSV or Parquet file has the columns of a record and
     ``predicted_`` ones per task. Bad rows go to ``OUT.rejects.jsonl``. ``out`` appears when all is done; until then
-    what is done lies in ``OUT.unfinished``, and with ``resume`` a run that was stopped goes on there, with nothing lost
+    what is done lies in ``OUT.work``, and with ``resume`` a run that was stopped goes on there, with nothing lost
     or doubled.
 
     Args:

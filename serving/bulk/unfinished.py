@@ -1,11 +1,10 @@
 """A file of answers that is not finished: what was written up to a mark stays, and work goes on from there.
 
-It lies in a folder beside the file it is to become: answers and refused rows, which only grow, and a journal that tells
-how long they were, and how many rows were behind them, when both were last on disk. What is longer was not marked, and
-is cut off when the work goes on.
+It lies in the workspace of the file it is to become: answers and refused rows, which only grow, and a journal that
+tells how long they were, and how many rows were behind them, when both were last on disk. What is longer was not
+marked, and is cut off when the work goes on.
 """
 
-import fcntl
 import gzip
 import json
 import os
@@ -20,10 +19,11 @@ from pydantic import BaseModel, ConfigDict
 
 from models.errors import FeedbackError, InputError
 from models.files import write_json
+from models.workspace import own_workspace
 
 #: Seconds between two marks: as much work is done again after a kill.
 MARK_EVERY = 2.0
-_JOURNAL, _LOCK, _ANSWERS, _REJECTS = "journal.json", "lock", "answers", "rejects"
+_JOURNAL, _ANSWERS, _REJECTS = "journal.json", "answers", "rejects"
 
 
 class Done(BaseModel):
@@ -109,15 +109,7 @@ def open_unfinished(
     Raises:
         InputError: another run is at work on it; or what was begun was other work.
     """
-    folder = out.with_name(f"{out.name}.unfinished")
-    if folder.exists() and not (folder / _LOCK).exists():
-        raise InputError(f"{folder}: expected no such folder, or that of a run that was stopped; give another --out")
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{out}: another run is writing it; wait for it, or give another --out") from None
+    with own_workspace(out) as folder:
         found = Unfinished(folder, work, _done(folder, work, resume, lost), packed=packed)
         try:
             yield found

@@ -26,7 +26,7 @@ def insert_rows(
     """
     if connection.dialect.name != "postgresql":
         return connection.execute(finish(sqlite.insert(table)), rows)
-    # the driver sends rows one by one, and escapes arrays slowly; as one document they cost a third
+    # the driver sends rows one by one, and escapes arrays slowly; as one document they are written and read at once
     names = list(rows[0])
     columns = [column(name, table.c[name].type) for name in names]
     document = func.jsonb_to_recordset(bindparam("rows", type_=postgresql.JSONB))

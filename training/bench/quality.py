@@ -199,10 +199,6 @@ def _feedback(command: Sequence[str]) -> float:
     return run_python(["-m", "feedback", *command]).seconds
 
 
-def _weights(encoder: str) -> list[str]:
-    return list(weights_of(resolve_encoder(encoder)).values())
-
-
 def _kept(file: Path, what: Sequence[object], run: Any) -> Figures:
     """What ``run`` gave, from ``file`` if it was kept there for the same ``what``."""
     key = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]

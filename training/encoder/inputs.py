@@ -12,8 +12,9 @@ from accelerate import PartialState
 from models.encoders import weights_of
 from models.errors import ConfigError, InputError, as_list
 from models.files import sha256
+from models.workspace import path_of
 from training.encoder.config import ExtendConfig
-from training.workspace import open_workspace, path_of
+from training.workspace import open_workspace
 
 
 @dataclass(frozen=True)
