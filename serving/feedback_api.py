@@ -5,6 +5,7 @@ limit and limit of requests under way.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -30,7 +31,7 @@ from serving.life import Act, Words, act, act_on_group
 from serving.links import Links
 from serving.routing.compiled import Rules
 from serving.similar import Similar
-from serving.store.engine import StoreError
+from serving.store.engine import BUSY, StoreError
 from serving.store.groups import MAX_ADDED, add_to_group, get_group, make_group
 from serving.store.health import Health
 from serving.store.queries import MAX_PAGE, Filter, find
@@ -206,9 +207,20 @@ class _Endpoints:
 
 
 async def in_thread(backend: Backend, threads: ThreadPoolExecutor, work: Callable[[], Any]) -> Any:
-    """Work in one of these threads; what is found of the store is remembered."""
+    """Work in one of these threads; what is found of the store is remembered.
+
+    Raises:
+        StoreError: the store is away, or no thread was free for as long as it may keep anybody waiting.
+    """
+    until = time.monotonic() + BUSY
+
+    def begun() -> Any:
+        if time.monotonic() > until:
+            raise StoreError(f"the store cannot be used now: those before took longer than {BUSY:g} seconds")
+        return work()
+
     try:
-        return await asyncio.get_running_loop().run_in_executor(threads, work)
+        return await asyncio.get_running_loop().run_in_executor(threads, begun)
     except StoreError as error:
         backend.health.failed(error)
         raise

@@ -10,8 +10,10 @@ from serving.store.queries import count_similar
 
 #: For how long an item counts as one that came in lately.
 LATELY = timedelta(days=1)
-#: After which time is counted anew, and how many counts are kept.
-FRESH, KEPT = timedelta(seconds=10), 10_000
+#: After which time is counted anew, few and :data:`MANY`; and how many counts are kept.
+FRESH, FRESH_MANY, KEPT = timedelta(seconds=10), timedelta(seconds=60), 10_000
+#: So many are counted less often, for counting them takes long and a few more change little.
+MANY = 100
 
 Alike = tuple[str, str | None, str | None]
 
@@ -19,8 +21,9 @@ Alike = tuple[str, str | None, str | None]
 class Similar:
     """Counts the items of the last day with the same first category, sentiment and product as one that is taken in.
 
-    The store is asked once in ten seconds for each kind of item; what this process takes in meanwhile is added. So the
-    count lags behind what other processes take in by ten seconds at most, and asking costs next to nothing.
+    The store is asked once in ten seconds for each kind of item, once in a minute where there are many; what this
+    process takes in meanwhile is added. So the count lags behind what other processes take in by as much at most, and
+    asking costs next to nothing.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -40,7 +43,7 @@ class Similar:
         alike = (answer.labels[0], mood.labels[0] if mood and mood.labels else None, item.product)
         with self._lock:
             known = self._known.get(alike)
-        if known is not None and timedelta() <= received_at - known[0] < FRESH:
+        if known is not None and timedelta() <= received_at - known[0] < (FRESH_MANY if known[1] >= MANY else FRESH):
             counted_at, count = known
         else:
             counted_at, count = received_at, count_similar(self._engine, *alike, received_at - LATELY)

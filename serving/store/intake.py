@@ -13,7 +13,7 @@ from models.records import FeedbackItem, Prediction
 from serving.failpoints import reach
 from serving.routing.decision import Decision
 from serving.store.engine import reading, storable, writing
-from serving.store.rows import insert_rows
+from serving.store.rows import Insert, insert_rows
 from serving.store.search import insert_words
 from serving.store.sending import Channels, Parcel, send
 from serving.store.tables import decisions, events, item_categories, items, predictions
@@ -174,16 +174,13 @@ def _insert_items(connection: Connection, entries: Sequence[Entry]) -> list[_Pla
     if not entries:
         return []
     rows = [_item_row(entry) for entry in entries]
-    stored = insert_rows(
-        connection,
-        items,
-        rows,
-        lambda statement: statement.on_conflict_do_nothing(index_elements=["source", "external_id"]).returning(
-            items.c.key, items.c.id
-        ),
-    )
-    found = {row.id: row.key for row in stored}
+    found = {row.id: row.key for row in insert_rows(connection, items, rows, _unless_there)}
     return [_Place(found[row["id"]], row["id"], row["digest"]) if row["id"] in found else None for row in rows]
+
+
+def _unless_there(statement: Insert) -> Any:
+    there = statement.on_conflict_do_nothing(index_elements=["source", "external_id"])
+    return there.returning(items.c.key, items.c.id)
 
 
 def _item_row(entry: Entry) -> dict[str, Any]:

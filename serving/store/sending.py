@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from serving.routing.decision import Deliver
 from serving.routing.rules import DEFAULT_CHANNEL
-from serving.store.rows import insert_rows
+from serving.store.rows import Insert, insert_rows
 from serving.store.tables import digest_items, outbox
 
 #: Names of channels by team.
@@ -36,15 +36,13 @@ def send(connection: Connection, parcels: Sequence[Parcel], channels: Channels) 
         if one.deliver == "digest"
     }
     if later:
-        # an item that came back to a team stands in its next digest once more
-        insert_rows(
-            connection,
-            digest_items,
-            list(later.values()),
-            lambda statement: statement.on_conflict_do_update(
-                index_elements=["item_key", "team", "kind"], set_={"at": statement.excluded.at, "digest_key": None}
-            ),
-        )
+        insert_rows(connection, digest_items, list(later.values()), _once_more)
+
+
+def _once_more(statement: Insert) -> Any:
+    # an item that came back to a team stands in its next digest once more
+    again = {"at": statement.excluded.at, "digest_key": None}
+    return statement.on_conflict_do_update(index_elements=["item_key", "team", "kind"], set_=again)
 
 
 def send_digest(connection: Connection, digest_key: int, team: str, channels: Channels, at: datetime) -> None:
