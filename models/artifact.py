@@ -4,7 +4,8 @@
     labels.toml        the label schema
     linear/            vocabulary and weights of the linear part
     transformer/       settings.json, heads.safetensors, centres.safetensors (of the training texts),
-                       encoder/ (config, tokenizer, weights)
+                       encoder/ (config, tokenizer, weights); the same encoder as encoder.onnx and
+                       encoder-int8.onnx, and runtimes.json, which says what may run it
     calibration.json   how the parts are combined and the answer is chosen
     report.json        how good it is, measured when it was trained
     report.html        the same for people

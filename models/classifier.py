@@ -4,7 +4,6 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +12,12 @@ from models import artifact, calibration
 from models.errors import ArtifactError
 from models.labels import LabelSchema
 from models.linear import LinearModel
+from models.reading import Reader
 from models.records import FeedbackItem, ModelName, Prediction, TaskPrediction, Tier
+from models.runtimes.runtime import Name
 from models.scope import Centres, familiarity
 from models.scores import Array, Scores
 from models.text import detect_language, normalise
-
-if TYPE_CHECKING:
-    from models.transformer import TransformerModel
 
 
 def language_of(item: FeedbackItem) -> str:
@@ -62,17 +60,21 @@ class Classifier:
 
     schema: LabelSchema
     linear: LinearModel
-    transformer: "TransformerModel | None"
+    transformer: Reader | None
     settings: calibration.Settings
     model: ModelName
     centres: Centres | None = None
 
     @classmethod
-    def load(cls, folder: Path) -> "Classifier":
+    def load(cls, folder: Path, threads: int | None = None, runtime: Name | None = None) -> "Classifier":
         """The model in ``folder``, verified file by file.
+
+        Its encoder is run by ``runtime``, or by the fastest that was admitted for it, with ``threads`` compute threads;
+        None means the free cores.
 
         Raises:
             ArtifactError: it is missing, damaged, of another format, or its files do not fit.
+            ConfigError: the runtime that is asked for is not to be had.
         """
         manifest = artifact.verify(folder)
         schema = LabelSchema.model_validate(tomllib.loads((folder / artifact.LABELS).read_text(encoding="utf-8")))
@@ -85,10 +87,10 @@ class Classifier:
             )
         transformer = None
         if (folder / artifact.TRANSFORMER).is_dir():
-            # imported here, so that the linear part alone needs no torch
-            from models.transformer import TransformerModel
+            # imported here: the linear part alone needs none of it
+            from models.runtimes.choice import load_reader
 
-            transformer = TransformerModel.load(folder / artifact.TRANSFORMER, schema)
+            transformer = load_reader(folder / artifact.TRANSFORMER, schema, manifest.version, threads, runtime)
         return cls(
             schema=schema,
             linear=LinearModel.load(folder / artifact.LINEAR, schema),

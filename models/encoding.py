@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from models import reading
 from models.progress import Advance
+from models.reading import Tokenise, batches_by_length
+from models.runtimes.machine import cpu_has_bf16
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 
-#: Padded tokens of one batch: enough to keep the cores busy, small enough to stay in cache.
-TOKENS_PER_BATCH = 4096
 #: What the libraries raise over files that are no encoder.
 UNREADABLE = (OSError, ValueError, KeyError, AttributeError, TypeError, RuntimeError, SafetensorError)
 
@@ -79,13 +80,22 @@ def mean_of_tokens(hidden: Tensor, mask: Tensor) -> Tensor:
     return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1e-6)
 
 
+def hub_tokeniser(tokenizer: PreTrainedTokenizerBase) -> Tokenise:
+    """A tokenizer of the library as texts to token ids."""
+
+    def tokenise(texts: Sequence[str]) -> list[list[int]]:
+        found: list[list[int]] = tokenizer(list(texts), add_special_tokens=True, truncation=False, verbose=False)[
+            "input_ids"
+        ]
+        return found
+
+    return tokenise
+
+
 def padded(ids: Sequence[Sequence[int]], padding: int) -> dict[str, Tensor]:
     """Token ids as ``input_ids`` and ``attention_mask`` of shape (B, T)."""
-    width = max(map(len, ids))
-    return {
-        "input_ids": torch.tensor([[*row, *[padding] * (width - len(row))] for row in ids]),
-        "attention_mask": torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in ids]),
-    }
+    filled, mask = reading.padded(ids, padding)
+    return {"input_ids": torch.from_numpy(filled), "attention_mask": torch.from_numpy(mask)}
 
 
 @torch.inference_mode()
@@ -124,20 +134,6 @@ def padding_of(tokenizer: PreTrainedTokenizerBase) -> int:
     return int(tokenizer.pad_token_id or 0)
 
 
-def batches_by_length(lengths: Sequence[int], tokens: int = TOKENS_PER_BATCH) -> Iterator[list[int]]:
-    """Rows in batches of like length, at most ``tokens`` padded tokens each, longest first."""
-    batch: list[int] = []
-    width = 0
-    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
-        if batch and width * (len(batch) + 1) > tokens:
-            yield batch
-            batch = []
-        width = lengths[batch[0]] if batch else lengths[row]
-        batch.append(row)
-    if batch:
-        yield batch
-
-
 def positions(encoder: Any) -> int:
     """Most tokens that the encoder takes."""
     config = encoder.config
@@ -149,8 +145,7 @@ def has_fast_bf16() -> bool:
     """Whether this machine multiplies bfloat16 in hardware; else it would be slower than float32."""
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
-    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
-    return any(flag in flags for flag in ("avx512_bf16", "amx_bf16", " bf16"))
+    return cpu_has_bf16()
 
 
 def prepare_for_training(encoder: Any) -> None:

@@ -4,13 +4,10 @@ The encoder is any Hugging Face one that gives a last hidden state; a text is th
 token vectors (Reimers and Gurevych 2019), and every task reads that one vector.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -18,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from models.encoding import (
     UNREADABLE,
-    batches_by_length,
+    hub_tokeniser,
     load_encoder,
     mean_of_tokens,
     padded,
@@ -29,15 +26,9 @@ from models.encoding import (
 from models.errors import ArtifactError, EncoderNotFoundError
 from models.files import write_json
 from models.labels import LabelSchema
-from models.scores import Array, Scores, probabilities_of
-
-HEADS = "heads.safetensors"
-SETTINGS = "settings.json"
-ENCODER = "encoder"
-
-#: Of a text that is too long, this share of the tokens comes from its beginning, the rest from
-#: its end: customers put the matter first and the demand last (Sun et al. 2019, "head+tail").
-HEAD_SHARE = 0.75
+from models.reading import ENCODER, HEADS, SETTINGS, EncoderReader, Heads, Reading, Tokenised, cut, settings_of
+from models.runtimes.runtime import Runtime
+from models.runtimes.torch import TorchRuntime
 
 
 class Network(nn.Module):
@@ -83,24 +74,6 @@ class Network(nn.Module):
         return tuple(head(read) for head in self.heads)
 
 
-@dataclass(frozen=True)
-class Tokenised:
-    """Token ids per text, at most ``max_length`` each, and whether any were cut out."""
-
-    ids: list[list[int]]
-    truncated: list[bool]
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What N texts say to the encoder: per task probabilities (N, K) in class order, the vectors (N, H) they were
-    read from, and per text whether it was cut."""
-
-    scores: Scores
-    vectors: Array
-    truncated: list[bool]
-
-
 class TransformerModel:
     """Tokenizer and network of one schema, on one device."""
 
@@ -135,31 +108,23 @@ class TransformerModel:
 
     def tokenise(self, texts: Sequence[str]) -> Tokenised:
         """Token ids of normalised texts; of long ones the beginning and the end."""
-        encoded = self.tokenizer(list(texts), add_special_tokens=True, truncation=False, verbose=False)["input_ids"]
-        head = int(self.max_length * HEAD_SHARE)
-        tail = self.max_length - head
-        fits = [len(ids) <= self.max_length for ids in encoded]
-        cut = [ids if whole else ids[:head] + ids[-tail:] for ids, whole in zip(encoded, fits, strict=True)]
-        return Tokenised(cut, [not whole for whole in fits])
+        return cut(hub_tokeniser(self.tokenizer)(texts), self.max_length)
 
-    @torch.inference_mode()
     def read(self, texts: Sequence[str]) -> Reading:
         """What normalised texts say."""
         self.network.eval()
-        tokens = self.tokenise(texts)
-        device = next(self.network.parameters()).device
-        vectors = np.zeros((len(texts), self.network.width), np.float32)
-        logits = {
-            name: np.zeros((len(texts), len(task.labels)), np.float32) for name, task in self.schema.tasks.items()
-        }
-        for rows in batches_by_length([len(ids) for ids in tokens.ids]):
-            inputs = self.pad([tokens.ids[row] for row in rows])
-            pooled = self.network.pool(**{name: tensor.to(device) for name, tensor in inputs.items()})
-            vectors[rows] = pooled.float().cpu().numpy()
-            for name, output in zip(self.schema.tasks, self.network.logits(pooled), strict=True):
-                logits[name][rows] = output.float().cpu().numpy()
-        scores = {name: probabilities_of(task, logits[name]) for name, task in self.schema.tasks.items()}
-        return Reading(scores, vectors, tokens.truncated)
+        return self.reader(TorchRuntime(self.network.encoder)).read(texts)
+
+    def reader(self, runtime: Runtime, folder: Path | None = None) -> EncoderReader:
+        """The same model, run by ``runtime``; ``folder`` is where it was loaded from."""
+        weights, offsets = [], []
+        for head in self.network.heads:
+            values = head.state_dict()
+            weights.append(values["weight"].float().cpu().numpy())
+            offsets.append(values["bias"].float().cpu().numpy())
+        heads = Heads(tuple(weights), tuple(offsets), self.network.unit_vectors)
+        tokenise, padding = hub_tokeniser(self.tokenizer), padding_of(self.tokenizer)
+        return EncoderReader(self.schema, tokenise, padding, runtime, heads, self.max_length, folder)
 
     def pad(self, ids: list[list[int]]) -> dict[str, Tensor]:
         """Token ids as ``input_ids`` and ``attention_mask`` of shape (B, T)."""
@@ -183,7 +148,7 @@ class TransformerModel:
         Raises:
             ArtifactError: encoder or heads do not fit together.
         """
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        settings = settings_of(folder)
         try:
             tokenizer, encoder = load_encoder(folder / ENCODER)
             network = Network(encoder, schema, unit_vectors=settings["unit_vectors"])

@@ -30,9 +30,4 @@ def load_model(folder: Path, progress: Progress, threads: int | None = None) -> 
     from models.classifier import Classifier
 
     with progress.stage("loading the model"):
-        classifier = Classifier.load(folder)
-        if classifier.transformer is not None:
-            from models.threads import use_threads
-
-            use_threads(threads)
-    return classifier
+        return Classifier.load(folder, threads)

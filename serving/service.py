@@ -56,12 +56,8 @@ class FeedbackService:
     def __init__(self) -> None:
         end_with_parent("bentoml")
         settings = _settings
-        self._classifier = Classifier.load(settings.model)
+        self._classifier = Classifier.load(settings.model, settings.threads)
         self._compute = ThreadPoolExecutor(1, thread_name_prefix="classify")
-        if self._classifier.transformer is not None:
-            from models.threads import use_threads
-
-            self._compute.submit(use_threads, settings.threads).result()
         changes = bentoml.metrics.Counter("feedback_rules_changes", "Changed rules files, taken or refused", ["result"])
         # rules the operator gave must fit the model; of the default ones some may never hold
         self._rules = LiveRules(

@@ -97,10 +97,10 @@ def test_quality_has_every_part_language_and_seed(report: dict, bert: Path, xlmr
 
 
 def test_every_runtime_says_nearly_the_same(report: dict) -> None:
-    assert {"torch fp32", "onnx fp32", "onnx int8"} <= {speed["runtime"] for speed in report["speed"]}
+    assert {"torch-fp32", "onnx-fp32", "onnx-int8"} <= {speed["runtime"] for speed in report["speed"]}
     for speed in report["speed"]:
         assert speed["slowest"] <= speed["texts_per_second"] <= speed["fastest"]
-        assert speed["likeness"] > (0.9 if speed["runtime"] == "onnx int8" else 0.99)
+        assert speed["likeness"] > (0.9 if speed["runtime"] == "onnx-int8" else 0.99)
 
 
 def test_size_start_and_tokens_are_told(report: dict, bert: Path) -> None:
@@ -126,7 +126,7 @@ def test_tables_show_means_over_seeds_and_ratios() -> None:
         retrieval={name: {"it": {"pairs": 9, "to en": 0.75, "from en": 1.0}} for name in ("a", "b")},
         quality=[*quality, Result("t", "it", "", "linear", 1, "macro_f1", 0.25, 9)],
         footprints=[Footprint(name, 60_000_000, 1.5, {"it": 12.0}) for name in ("a", "b")],
-        speed=[Speed("a", "torch fp32", 300, 290, 310, 1.0), Speed("b", "torch fp32", 200, 190, 210, 1.0)],
+        speed=[Speed("a", "torch-fp32", 300, 290, 310, 1.0), Speed("b", "torch-fp32", 200, 190, 210, 1.0)],
     )
     shown = {title: [columns, *rows] for title, columns, rows in tables(report)}
     assert [len(table) for table in shown.values()] == [2, 2, 2, 3]
@@ -134,7 +134,7 @@ def test_tables_show_means_over_seeds_and_ratios() -> None:
     assert retrieval[1] == ["it", "9", "0.750", "1.000", "0.750", "1.000"]
     assert figures[0] == ["task", "language", "figure", "linear", "a transformer"]
     assert figures[1] == ["t", "it", "macro_f1", "0.250", "0.600 ± 0.141"]
-    assert speed[1] == ["torch fp32", "300 (290-310)", "200 (190-210)", "1.50", "1.000", "1.000"]
+    assert speed[1] == ["torch-fp32", "300 (290-310)", "200 (190-210)", "1.50", "1.000", "1.000"]
     assert cost[1] == ["a", "60.0", "1.5", "12.0"]
 
 

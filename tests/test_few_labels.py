@@ -9,10 +9,12 @@ import pytest
 import torch
 from support import STARTER, read_jsonl, write_jsonl
 
+from models.artifact import TRANSFORMER
 from models.classifier import Classifier
 from models.errors import ConfigError, TrainingError
 from models.progress import Silent
 from models.records import FeedbackItem, LabeledItem
+from models.transformer import TransformerModel
 from training import datasets
 from training.config import TrainConfig, load_config
 from training.contrast import _batches, _likeness, contrasted, contrastive_loss, frozen, texts_seen
@@ -165,9 +167,10 @@ def right(model, rows):
 def test_the_model_is_whole_when_it_is_read_back(trained):
     model = Classifier.load(trained.folder)
     assert right(model, ROWS) > 20
-    network = model.transformer.network
+    transformer = TransformerModel.load(trained.folder / TRANSFORMER, model.schema)
+    network = transformer.network
     assert network.unit_vectors
-    vectors = torch.from_numpy(model.transformer.read([ROWS[0]["text"]]).vectors)
+    vectors = torch.from_numpy(transformer.read([ROWS[0]["text"]]).vectors)
     assert torch.allclose(network.logits(vectors * 7)[0], network.logits(vectors)[0], atol=1e-3)
 
 

@@ -221,7 +221,7 @@ def test_one_flipped_bit_is_found(linear_folder, tmp_path):
 
 def test_no_file_of_a_model_is_pickled(model_folder):
     suffixes = {path.suffix for path in model_folder.rglob("*") if path.is_file()}
-    assert suffixes <= {".json", ".toml", ".safetensors", ".txt", ".model", ".html", ".md"}
+    assert suffixes <= {".json", ".toml", ".safetensors", ".txt", ".model", ".html", ".md", ".onnx"}
     assert load_file(model_folder / "transformer/heads.safetensors")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from models.classifier import Classifier, language_of
 from models.errors import DataError
 from models.progress import Progress
+from models.runtimes.runtime import REFERENCE
 from training import datasets, resampling
 from training.evaluate import score
 from training.metrics import LabelSet, indicators
@@ -42,11 +43,8 @@ def compare_files(
     beyond: set[str] = set()
     for folder in (one, other):
         with progress.stage(f"loading {folder}"):
-            classifier = Classifier.load(folder)
-        if classifier.transformer is not None:
-            from models.threads import use_threads
-
-            use_threads(threads)
+            # by the same runtime: it is the models that are compared
+            classifier = Classifier.load(folder, threads, REFERENCE)
         answers.append(classifier.answers(score(classifier, items, progress), languages).tasks)
         beyond |= set(classifier.settings.out_of_scope)
     result = {}

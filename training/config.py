@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import ConfigError, as_list, did_you_mean
+from models.runtimes.runtime import Name
 from models.validation import describe
 
 NO_ENCODER = "none"
@@ -46,6 +47,9 @@ class TrainConfig(BaseModel):
     #: Of the contrastive training, for few labels.
     contrast_epochs: Positive | None = None
     contrast_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-4
+
+    #: Runtimes beside the reference that are tried, to run the model faster; see models/runtimes.
+    runtimes: tuple[Name, ...] = ("torch-bf16", "onnx-fp32", "onnx-int8", "openvino-fp32", "openvino-bf16")
 
     linear_strength: Annotated[float, Field(gt=0)] = 10.0
     linear_features: Positive = 200_000

@@ -15,6 +15,7 @@ from models.files import atomic_write
 from models.labels import Task
 from models.progress import Progress
 from models.records import LabeledItem, TaskPrediction
+from models.runtimes.runtime import REFERENCE
 from models.scores import Array, Scores
 from training import datasets
 from training.details import details, is_first_right
@@ -55,11 +56,7 @@ def evaluate_file(
         DataError: the file cannot be read, or has no label for any task of the model.
     """
     with progress.stage("loading the model"):
-        classifier = Classifier.load(model)
-        if classifier.transformer is not None:
-            from models.threads import use_threads
-
-            use_threads(threads)
+        classifier = Classifier.load(model, threads, REFERENCE)
     notes: list[str] = []
     rows = datasets.read_rows(data, Path(f"{Path(data).name}.rejects.jsonl"), columns, notes, progress)
     items, places = [row.item for row in rows], [row.place for row in rows]

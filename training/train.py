@@ -108,12 +108,46 @@ def train(
         figures = _figures(classifier, gathered, fitted, progress) if gathered.dev.rows else None
         with progress.stage("writing the model"):
             classifier.save(folder)
+        tried = _runtimes(classifier, folder, gathered, fitted.config, progress)
+        if figures is not None and tried is not None:
+            figures["runtimes"] = tried
+        with progress.stage("writing the report"):
             manifest = _manifest(out.name, gathered, fitted, figures)
             _write_reports(folder, manifest, figures, gathered.changes)
             artifact.write_manifest(folder, manifest)
     if fitted.regime is not None and fitted.regime.name == "full":
         shutil.rmtree(path_of(out))
     return Run(out, figures, gathered.notes)
+
+
+def _runtimes(
+    classifier: Classifier, folder: Path, gathered: Gathered, config: TrainConfig, progress: Progress
+) -> dict[str, Any] | None:
+    """What each runtime did beside the reference, as :class:`models.runtimes.admission.Parity` has it."""
+    if classifier.transformer is None:
+        return None
+    # imported here, so that the linear part alone is trained without loading torch
+    from models.transformer import TransformerModel
+    from training.parity import try_runtimes
+
+    if not isinstance(classifier.transformer, TransformerModel):
+        raise TypeError(f"expected a network that was trained, got {type(classifier.transformer).__name__}")
+    items = gathered.dev.items or gathered.learn.items
+    admission, why = try_runtimes(
+        classifier,
+        classifier.transformer,
+        folder / artifact.TRANSFORMER,
+        items,
+        config.runtimes,
+        config.threads,
+        progress,
+    )
+    if why is not None:
+        gathered.notes.append(f"the encoder could not be exported, so torch alone runs it: {why}")
+    return {
+        name: {**parity.model_dump(mode="json"), "admitted": parity.admitted}
+        for name, parity in admission.tried.items()
+    }
 
 
 def _figures(classifier: Classifier, gathered: Gathered, fitted: Fitted, progress: Progress) -> Figures:

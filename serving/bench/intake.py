@@ -79,7 +79,7 @@ def _over_http(
 
 
 def _alone(settings: Settings, fresh: "_Fresh", lists: int, repeats: int, advance: Advance) -> list[Figure]:
-    classifier, rules = Classifier.load(settings.model), load_rules(settings.rules or DEFAULT_RULES)
+    classifier, rules = Classifier.load(settings.model, settings.threads), load_rules(settings.rules or DEFAULT_RULES)
     engine = open_store(settings.address)
     similar = Similar(engine)
     floor = _Floor(settings.address)

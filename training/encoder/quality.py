@@ -18,6 +18,7 @@ from models.encoders import resolve_encoder, weights_of
 from models.encoding import load_encoder, positions, vectors
 from models.progress import Progress, Silent
 from models.records import LabeledItem
+from models.runtimes.runtime import REFERENCE
 from models.text import normalise
 from training import datasets
 from training.config import TrainConfig
@@ -143,7 +144,7 @@ def _tuned(
         data = Path(folder) / "train.jsonl"
         data.write_text("".join(f"{item.model_dump_json(exclude_none=True)}\n" for item in learn), encoding="utf-8")
         model = train(str(data), Path(folder) / "model", config, progress=Silent()).folder
-        classifier = Classifier.load(model)
+        classifier = Classifier.load(model, runtime=REFERENCE)
     counts = datasets.label_counts(datasets.build(learn, classifier.schema), classifier.schema)
     for language, rows in tests.items():
         figures = report(classifier, rows, score(classifier, rows, Silent()), counts)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.encoding import batches_by_length
+from models.reading import batches_by_length
 from training.encoder.config import ExtendConfig
 from training.encoder.pairs import ENGLISH, Pairs
 

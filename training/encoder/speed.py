@@ -1,36 +1,28 @@
 """How fast an encoder reads, in each runtime, how large it is and how soon it is ready."""
 
-import logging
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from models.encoders import resolve_encoder
-from models.encoding import (
-    batches_by_length,
-    has_fast_bf16,
-    load_encoder,
-    mean_of_tokens,
-    padded,
-    padding_of,
-    positions,
-)
+from models.encoding import load_encoder, padding_of, positions
+from models.reading import batches_by_length, padded
+from models.runtimes.choice import open_exported, runs_here
+from models.runtimes.export import export
+from models.runtimes.runtime import REFERENCE, Name, Runtime
+from models.runtimes.torch import TorchRuntime
 
-#: Reads token ids and mask (B, T) into vectors (B, H).
-Reader = Callable[[Tensor, Tensor], Any]
 _MAX_LENGTH = 128
 #: What a new process does until it has the vector of one text.
 _COLD_START = """
@@ -66,35 +58,19 @@ class Footprint:
     tokens_per_text: dict[str, float]
 
 
-class _Sentence(nn.Module):
-    """An encoder that gives the mean of its token vectors."""
-
-    def __init__(self, encoder: nn.Module) -> None:
-        super().__init__()
-        self.encoder = encoder
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Vectors (B, H) of token ids and mask (B, T)."""
-        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return mean_of_tokens(hidden, attention_mask)
-
-
 def measure_speed(encoders: Sequence[str], texts: Sequence[str], *, rounds: int, threads: int) -> list[Speed]:
     """Speed of every encoder in every runtime on ``texts``, tokenising included.
 
     The rounds of all of them alternate, so that a busy moment of the machine falls on all alike.
-    Runtimes: torch in float32 and, where the processor has it, bfloat16; ONNX Runtime in float32
-    and with weights in 8 bits, where ``onnx`` and ``onnxruntime`` are installed.
+    Runtimes: all of :data:`models.runtimes.runtime.Name` that run here.
     """
-    torch.set_num_threads(threads)
-    readers: dict[tuple[str, str], tuple[PreTrainedTokenizerBase, Reader]] = {}
+    readers: dict[tuple[str, str], tuple[PreTrainedTokenizerBase, Runtime]] = {}
     with tempfile.TemporaryDirectory(prefix="feedback-speed-") as folder:
         for number, name in enumerate(encoders):
             tokenizer, encoder = load_encoder(resolve_encoder(name))
-            sentence = _Sentence(encoder).eval()
             tokenizer.model_max_length = min(_MAX_LENGTH, positions(encoder))
-            for runtime, reader in _readers(sentence, Path(folder) / str(number), threads).items():
-                readers[name, runtime] = tokenizer, reader
+            for kind, opened in _runtimes(encoder.eval(), Path(folder) / str(number), threads).items():
+                readers[name, kind] = tokenizer, opened
         seconds: dict[tuple[str, str], list[float]] = {key: [] for key in readers}
         outputs = {}
         for _ in range(rounds + 1):  # the first warms up
@@ -105,7 +81,7 @@ def measure_speed(encoders: Sequence[str], texts: Sequence[str], *, rounds: int,
     found = []
     for (name, runtime), taken in seconds.items():
         rates = [len(texts) / each for each in taken[1:]]
-        likeness = _likeness(outputs[name, runtime], outputs[name, "torch fp32"])
+        likeness = _likeness(outputs[name, runtime], outputs[name, REFERENCE])
         found.append(Speed(name, runtime, statistics.median(rates), min(rates), max(rates), likeness))
     return found
 
@@ -135,65 +111,26 @@ def measure_footprint(encoder: str, texts: dict[str, Sequence[str]], *, threads:
     return Footprint(encoder, size, statistics.median(starts), tokens)
 
 
-def _readers(sentence: _Sentence, folder: Path, threads: int) -> dict[str, Reader]:
-    def plain(ids: Tensor, mask: Tensor) -> Any:
-        with torch.inference_mode():
-            return sentence(ids, mask).numpy()
-
-    def halved(ids: Tensor, mask: Tensor) -> Any:
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            return sentence(ids, mask).float().numpy()
-
-    readers: dict[str, Reader] = {"torch fp32": plain}
-    if has_fast_bf16():
-        readers["torch bf16"] = halved
-    try:
-        import onnx  # noqa: F401 (the exporter of torch needs it)
-        from onnxruntime.quantization import QuantType, quantize_dynamic
-    except ImportError:
-        return readers
+def _runtimes(encoder: nn.Module, folder: Path, threads: int) -> dict[Name, Runtime]:
+    """All that run here; the encoder is exported into ``folder``."""
     folder.mkdir(parents=True)
-    whole, small = folder / "fp32.onnx", folder / "int8.onnx"
-    export(sentence, whole)
-    logging.disable(logging.WARNING)  # it recommends a step that changes nothing here
-    quantize_dynamic(whole, small, weight_type=QuantType.QInt8)
-    logging.disable(logging.NOTSET)
-    return {**readers, "onnx fp32": _session(whole, threads), "onnx int8": _session(small, threads)}
+    export(encoder, folder)
+    return {
+        name: TorchRuntime(encoder, bf16=name == "torch-bf16", threads=threads)
+        if name.startswith("torch")
+        else open_exported(folder, name, threads)
+        for name in get_args(Name)
+        if runs_here(name)
+    }
 
 
-def export(sentence: nn.Module, file: Path) -> None:
-    """Write the graph of ``sentence`` as ONNX, for batches of any size and length."""
-    ids = torch.ones(2, 8, dtype=torch.long)
-    any_size = {0: "batch", 1: "tokens"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracer explains what it does
-        torch.onnx.export(
-            sentence,
-            (ids, ids),
-            str(file),
-            dynamo=False,
-            opset_version=17,
-            input_names=["input_ids", "attention_mask"],
-            output_names=["vector"],
-            dynamic_axes={"input_ids": any_size, "attention_mask": any_size, "vector": {0: "batch"}},
-        )
-
-
-def _session(file: Path, threads: int) -> Reader:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    return lambda ids, mask: session.run(None, {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})[0]
-
-
-def _read(tokenizer: PreTrainedTokenizerBase, reader: Reader, texts: Sequence[str]) -> Any:
+def _read(tokenizer: PreTrainedTokenizerBase, runtime: Runtime, texts: Sequence[str]) -> Any:
     ids = tokenizer(list(texts), truncation=True, verbose=False)["input_ids"]
     result: list[Any] = [None] * len(texts)
     for rows in batches_by_length([len(row) for row in ids]):
-        inputs = padded([ids[row] for row in rows], padding_of(tokenizer))
-        for row, vector in zip(rows, reader(inputs["input_ids"], inputs["attention_mask"]), strict=True):
+        for row, vector in zip(
+            rows, runtime.vectors(*padded([ids[row] for row in rows], padding_of(tokenizer))), strict=True
+        ):
             result[row] = vector
     return np.stack(result)
 
