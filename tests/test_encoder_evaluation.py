@@ -101,7 +101,7 @@ def test_every_runtime_says_nearly_the_same(report: dict) -> None:
     for speed in report["speed"]:
         assert speed["slowest"] <= speed["texts_per_second"] <= speed["fastest"]
         # random weights are harder on few bits than those of a trained encoder
-        assert speed["likeness"] > {"int8": 0.9, "bf16": 0.97, "fp32": 0.999}[speed["runtime"].partition("-")[2]]
+        assert speed["likeness"] > {"int8": 0.9, "bf16": 0.95, "fp32": 0.99}[speed["runtime"].partition("-")[2]]
 
 
 def test_size_start_and_tokens_are_told(report: dict, bert: Path) -> None:
