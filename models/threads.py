@@ -26,14 +26,15 @@ def calm_barriers() -> None:
 def free_cores(seconds: float = 0.2) -> int:
     """Cores this process may use, less those that were busy during ``seconds``; at least one.
 
-    A container's share of the machine counts as its cores.
+    A container's share of the machine counts as its cores; processes that ``torchrun`` started here share them.
     """
     import psutil
 
     mine = os.sched_getaffinity(0)
     shares = psutil.cpu_percent(interval=seconds, percpu=True)
     idle: int = sum(core >= len(shares) or shares[core] <= 50 for core in mine)
-    return max(1, min(idle, _container_cores()))
+    sharing = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, min(idle, _container_cores()) // sharing)
 
 
 def _container_cores(file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:

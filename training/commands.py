@@ -10,6 +10,7 @@ import typer
 from models import terminal
 from models.errors import ConfigError
 from models.files import atomic_write, write_json
+from models.progress import Silent
 from training.taxonomy.command import migrate_command
 
 Columns = Annotated[
@@ -116,6 +117,7 @@ def train_command(
     from models.readers import columns_of
     from training.checks.check import strict_checks
     from training.config import load_config
+    from training.processes import is_follower
     from training.report.regime import in_words
     from training.train import train as run
 
@@ -132,8 +134,10 @@ def train_command(
         search=search,
         download=download,
         overwrite=overwrite,
-        progress=terminal.Terminal(),
+        progress=Silent() if is_follower() else terminal.Terminal(),
     )
+    if is_follower():
+        return
     for note in result.notes:
         terminal.warn(note)
     if as_json:

@@ -43,6 +43,8 @@ class TrainConfig(BaseModel):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     max_length: Annotated[int, Field(ge=8, le=8192)] = 128
     bf16: bool = True
+    #: Layers of the encoder, from below, that the full training leaves as they are: faster, and a little less good.
+    frozen_layers: Annotated[int, Field(ge=0)] = 0
 
     #: Of the contrastive training, for few labels.
     contrast_epochs: Positive | None = None

@@ -1,7 +1,9 @@
 """Fine-tuning the encoder with one head per task, by the Hugging Face Trainer."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from torch import Tensor, nn
 from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from models.encoding import has_fast_bf16, prepare_for_training
+from models.encoding import has_fast_bf16, padding_of, prepare_for_training
 from models.errors import TrainingError
 from models.labels import LabelSchema
 from models.progress import Advance, Progress
@@ -21,7 +23,12 @@ from models.transformer import TransformerModel
 from training.calibrate import best_f1
 from training.config import TrainConfig
 from training.datasets import Dataset
+from training.lower_layers import Batch, LowerLayers
+from training.processes import count, processes
 from training.workspace import MarkComplete, last_checkpoint
+
+#: What the network is given of a batch of rows.
+Inputs = Callable[[Batch], dict[str, Tensor]]
 
 
 def finetune(
@@ -52,14 +59,42 @@ def finetune(
     last = last_checkpoint(workspace)
     done = 0 if last is None else len(train.texts) * _epochs_of(last)
     stage = f"fine-tuning, at most {epochs} epochs"
-    with progress.stage(stage, len(train.texts) * epochs, "texts", done=done) as advance:
-        trainer = make_trainer(model, train, dev, config, workspace, advance)
+    given = [rows_of(some, model) for some in (train, dev) if some is not None]
+    with (
+        _trained_part(model, given, config, progress) as (rows, inputs),
+        progress.stage(stage, len(train.texts) * epochs, "texts", done=done) as advance,
+    ):
+        checked = None if dev is None else rows[1]
+        trainer = make_trainer(model, rows[0], checked, config, workspace, advance, inputs=inputs)
         trainer.add_callback(MarkComplete())
         if dev is not None:
             trainer.add_callback(EarlyStoppingCallback(config.patience))
         trainer.train(resume_from_checkpoint=str(last) if last else None)
+    # the best checkpoint is read by all before anybody removes it
+    processes().wait_for_everyone()
     model.network.eval()
     return model
+
+
+@contextmanager
+def _trained_part(
+    model: TransformerModel, rows: list[Rows], config: TrainConfig, progress: Progress
+) -> Iterator[tuple[list[Rows], Inputs]]:
+    """The rows, and how a batch of them is given to what is trained of the network: all, or the upper layers."""
+    if not config.frozen_layers:
+        yield rows, partial(_token_ids, model)
+        return
+    network, bf16 = model.network, config.bf16 and has_fast_bf16()
+    lower = LowerLayers(network.encoder, config.frozen_layers, padding_of(model.tokenizer), bf16=bf16)
+    with progress.stage("reading by the frozen layers", sum(map(len, rows)), "texts") as advance:
+        rows = [some.add_column("number", list(lower.keep(some["input_ids"], advance))) for some in rows]
+    whole = network.encoder
+    with lower.above() as upper:
+        network.encoder = upper
+        try:
+            yield rows, lower.inputs
+        finally:
+            network.encoder = whole
 
 
 def fresh_model(train: Dataset, schema: LabelSchema, config: TrainConfig, encoder: Path) -> TransformerModel:
@@ -82,22 +117,24 @@ def fresh_model(train: Dataset, schema: LabelSchema, config: TrainConfig, encode
 
 def make_trainer(
     model: TransformerModel,
-    train: Dataset,
-    dev: Dataset | None,
+    train: Rows,
+    dev: Rows | None,
     config: TrainConfig,
     folder: Path,
     advance: Advance,
     *,
+    inputs: Inputs | None = None,
     model_init: Callable[..., nn.Module] | None = None,
 ) -> "FineTuner":
     """The Trainer of a fine-tuning, or of the trials of a search.
 
     Args:
         model: tokenizer, schema and, for a fine-tuning, the network to train.
-        train, dev: rows to learn from, and to measure every epoch by.
+        train, dev: rows to learn from, and to measure every epoch by; see :func:`rows_of`.
         config: every setting.
         folder: for checkpoints, one an epoch.
         advance: told the texts of every step.
+        inputs: what the network is given of a batch of rows; None gives token ids.
         model_init: gives the network of a trial, in place of that of ``model``; trials keep no checkpoints.
     """
     trainer = FineTuner(
@@ -107,14 +144,14 @@ def make_trainer(
         model_init=model_init,
         args=_arguments(
             config,
-            config.epochs_for(len(train.texts)),
+            config.epochs_for(len(train)),
             folder,
             evaluate=dev is not None,
             save=model_init is None,
         ),
-        train_dataset=_rows(train, model),
-        eval_dataset=None if dev is None else _rows(dev, model),
-        data_collator=_Collator(model),
+        train_dataset=train,
+        eval_dataset=dev,
+        data_collator=_Collator(inputs or partial(_token_ids, model)),
         compute_metrics=_Quality(model.schema),
         callbacks=[_Advance(advance)],
     )
@@ -125,8 +162,10 @@ def make_trainer(
 
 def tuned_arguments(config: TrainConfig) -> dict[str, Any]:
     """Those arguments of the Trainer that settings which are searched decide."""
+    # processes share a batch, so that a training has the same steps however many they are
+    share = max(1, config.batch_size // count())
     return {
-        "per_device_train_batch_size": config.batch_size,
+        "per_device_train_batch_size": share,
         "per_device_eval_batch_size": config.batch_size * 2,
         "weight_decay": config.weight_decay,
         "warmup_steps": config.warmup_share,
@@ -143,7 +182,8 @@ def _label_shares(targets: Array) -> Tensor:
     return torch.from_numpy(np.nanmean(targets, axis=0))
 
 
-def _rows(dataset: Dataset, model: TransformerModel) -> Rows:
+def rows_of(dataset: Dataset, model: TransformerModel) -> Rows:
+    """Token ids, their number and the targets of all tasks, row by row."""
     ids = model.tokenise(dataset.texts).ids
     labels = np.concatenate([dataset.targets[name] for name in model.schema.tasks], axis=1)
     return Rows.from_dict({"input_ids": ids, "length": [len(row) for row in ids], "labels": labels})
@@ -170,6 +210,7 @@ def _arguments(config: TrainConfig, epochs: int, folder: Path, *, evaluate: bool
         label_names=["labels"],
         remove_unused_columns=False,
         dataloader_pin_memory=on_gpu,
+        ddp_find_unused_parameters=False,
         disable_tqdm=True,
         logging_strategy="no",
         report_to=[],
@@ -194,13 +235,17 @@ def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer
     return torch.optim.AdamW(settings, fused=True)
 
 
-class _Collator:
-    def __init__(self, model: TransformerModel) -> None:
-        self._model = model
+def _token_ids(model: TransformerModel, rows: Batch) -> dict[str, Tensor]:
+    return model.pad([row["input_ids"] for row in rows])
 
-    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+
+class _Collator:
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+
+    def __call__(self, rows: Batch) -> dict[str, Tensor]:
         labels = torch.tensor([row["labels"] for row in rows], dtype=torch.float32)
-        return {**self._model.pad([row["input_ids"] for row in rows]), "labels": labels}
+        return {**self._inputs(rows), "labels": labels}
 
 
 class FineTuner(Trainer):
@@ -290,4 +335,4 @@ class _Advance(TrainerCallback):
         self._advance = advance
 
     def on_step_end(self, args: TrainingArguments, state: object, control: object, **kwargs: object) -> None:
-        self._advance(args.train_batch_size)
+        self._advance(args.train_batch_size * args.world_size)

@@ -15,7 +15,7 @@ from models.labels import LabelSchema
 from models.linear import LinearModel
 from models.progress import Advance, Progress, Silent
 from models.records import ModelName
-from training import datasets
+from training import datasets, processes
 from training.calibrate import best_f1
 from training.config import TrainConfig
 from training.crossing import answered_in_turn, folds_of
@@ -73,6 +73,20 @@ def fit(
     return _few(gathered, config, encoder, progress)
 
 
+def train_along(gathered: Gathered, config: TrainConfig, encoder: Path | None, out: Path) -> None:
+    """Do the share of a process that only helps: of the fine-tuning, where there is one; see :func:`fit`."""
+    if encoder is None or gathered.ways != ("full",):
+        return
+    from models.threads import use_threads
+    from training.finetune import finetune
+    from training.workspace import open_run
+
+    use_threads(config.threads)
+    schema, train_set, dev_set = gathered.schema, gathered.learn.dataset, gathered.dev.dataset
+    with open_run(out, {}, _start_anew) as workspace:
+        finetune(train_set, dev_set if dev_set.texts else None, schema, config, encoder, workspace, Silent())
+
+
 def _without_encoder(gathered: Gathered, config: TrainConfig, progress: Progress) -> Fitted:
     schema, learn = gathered.schema, gathered.learn
 
@@ -97,12 +111,12 @@ def _full(
     progress: Progress,
 ) -> Fitted:
     from training.finetune import finetune
-    from training.workspace import last_checkpoint, open_workspace
+    from training.workspace import last_checkpoint, open_run
 
     schema, train_set, dev_set = gathered.schema, gathered.learn.dataset, gathered.dev.dataset
     linear = _linear(train_set, schema, config, progress)
     found: list[Trial] = []
-    with open_workspace(out, _recipe(train_set, dev_set, schema, config, encoder), _start_anew) as workspace:
+    with open_run(out, _recipe(train_set, dev_set, schema, config, encoder), _start_anew) as workspace:
         try:
             stop_by = dev_set if dev_set.texts else None
             folder = workspace
@@ -216,6 +230,7 @@ def _recipe(
         "dev": datasets.digest(dev_set),
         "schema": schema.digest,
         "encoder": weights_of(encoder),
+        "processes": processes.count(),
         "settings": config.model_dump(mode="json", exclude={"threads"}),
     }
 

@@ -25,7 +25,7 @@ from models.labels import LabelSchema
 from models.progress import Advance, Progress
 from training.config import TrainConfig
 from training.datasets import Dataset
-from training.finetune import fresh_model, make_trainer, tuned_arguments
+from training.finetune import fresh_model, make_trainer, rows_of, tuned_arguments
 
 #: Lowest and highest value; chosen on a logarithmic scale where the lowest is above zero.
 RANGES = {
@@ -159,7 +159,8 @@ def _runner(
     def best_so_far(metrics: dict[str, float]) -> float:
         return max(metrics["eval_macro_f1"], trainer.state.best_metric or 0.0)
 
-    trainer = make_trainer(model, train, dev, config, folder, advance, model_init=network)
+    rows, checked = rows_of(train, model), rows_of(dev, model)
+    trainer = make_trainer(model, rows, checked, config, folder, advance, model_init=network)
     trainer.add_callback(_Patience(config.patience))
     return partial(
         trainer.hyperparameter_search,

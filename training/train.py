@@ -4,8 +4,10 @@ import shutil
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from models import artifact
@@ -20,8 +22,9 @@ from training import datasets
 from training.config import NO_ENCODER, TrainConfig
 from training.corrections import Changes
 from training.evaluate import Figures, joined, report, score
-from training.fit import Fitted, fit
+from training.fit import Fitted, fit, train_along
 from training.gather import Gathered, gather
+from training.processes import count, is_follower
 from training.tune import tune
 
 _LIBRARIES = ("torch", "transformers", "scikit-learn", "numpy", "safetensors")
@@ -54,6 +57,8 @@ def train(
 ) -> Run:
     """Train on ``data`` and write the model to ``out``.
 
+    Of several processes that ``torchrun`` started the first does so; the others help with the fine-tuning.
+
     Args:
         data, dev: sources as :func:`models.readers.read_items` reads them. Without ``dev`` a share
             of the data is held back by a hash of the text.
@@ -80,10 +85,10 @@ def train(
     artifact.check_target(out, overwrite=overwrite)
     encoder = None if config.encoder == NO_ENCODER else resolve_encoder(config.encoder, download=download)
     schema = None if labels is None else LabelSchema.load(labels)
-    gathered = gather(
+    read = partial(
+        gather,
         data,
-        out,
-        config,
+        config=config,
         dev=dev,
         corrections=corrections,
         schema=schema,
@@ -93,6 +98,12 @@ def train(
         search=search is not None,
         progress=progress,
     )
+    if is_follower():
+        # rows that it cannot read the first process tells of
+        with TemporaryDirectory() as own:
+            train_along(read(Path(own) / out.name), config, encoder, out)
+        return Run(out, None, [])
+    gathered = read(out)
     if search is not None and not gathered.dev.rows:
         raise ConfigError(
             f"--search {search}: expected labelled rows to compare trials on, got none to hold back "
@@ -168,6 +179,12 @@ def _figures(classifier: Classifier, gathered: Gathered, fitted: Fitted, progres
 
 
 def _check_search(trials: int, config: TrainConfig) -> None:
+    if count() > 1:
+        raise ConfigError(f"--search {trials}: expected one process, got {count()}; search without torchrun")
+    if config.frozen_layers:
+        raise ConfigError(
+            f"--search {trials}: expected no frozen layers, got frozen_layers={config.frozen_layers}; trials train all"
+        )
     if trials < 1:
         raise ConfigError(f"--search {trials}: expected one trial or more, got {trials}; give a larger number")
     if config.encoder == NO_ENCODER:

@@ -7,14 +7,15 @@ is locked while a run is at work there, and removed when the result is written.
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
 from models.files import write_json
-from models.workspace import own_workspace
+from models.workspace import own_workspace, path_of
+from training.processes import is_follower, processes
 
 RECIPE = "recipe.json"
 #: Written into a checkpoint when all of it is on disk.
@@ -38,6 +39,18 @@ def open_workspace(out: Path, recipe: Mapping[str, Any], changed: Changed) -> It
             changed(workspace, [f"{key}: {before.get(key)} then, {recipe[key]} now" for key in different])
         write_json(begun, recipe)
         yield workspace
+
+
+@contextmanager
+def open_run(out: Path, recipe: Mapping[str, Any], changed: Changed) -> Iterator[Path]:
+    """The same, of which every process that trains along has its share; see :mod:`training.processes`."""
+    with ExitStack() as stack:
+        if not is_follower():
+            workspace = stack.enter_context(open_workspace(out, recipe, changed))
+            # what is not whole is removed before others look
+            last_checkpoint(workspace)
+        processes().wait_for_everyone()
+        yield path_of(out)
 
 
 def last_checkpoint(workspace: Path) -> Path | None:

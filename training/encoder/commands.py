@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from models import terminal
+from models.progress import Silent
 
 encoder = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Make a multilingual encoder from an English one, and measure it."
@@ -52,15 +53,18 @@ def extend_command(
     from training.encoder.config import ExtendConfig
     from training.encoder.extend import extend
     from training.encoder.inputs import Inputs
+    from training.processes import is_follower
 
     tags = [tag.strip() for tag in languages.split(",") if tag.strip()]
     result = extend(
         Inputs(teacher, pairs, in_domain or [], mono or [], tags),
         out,
         load_settings(ExtendConfig, config, setting or []),
-        progress=terminal.Terminal(),
+        progress=Silent() if is_follower() else terminal.Terminal(),
         download=download,
     )
+    if is_follower():
+        return
     for note in result.notes:
         terminal.warn(note)
     rows = [[language, f"{value:.3f}"] for language, value in result.retrieval.items()]

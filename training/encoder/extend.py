@@ -32,7 +32,7 @@ from training.encoder.alignment import Start, associate, first_embeddings
 from training.encoder.card import card
 from training.encoder.config import ExtendConfig
 from training.encoder.distil import Halves, Steps, distil
-from training.encoder.inputs import Inputs, open_run, processes, recipe_of
+from training.encoder.inputs import Inputs, recipe_of, refuse
 from training.encoder.masking import MaskedTexts
 from training.encoder.pairs import ENGLISH, Pairs, check_languages, hold_back, read_mono, read_pairs, with_english
 from training.encoder.regression import agree
@@ -41,7 +41,8 @@ from training.encoder.runlog import RunLog
 from training.encoder.sampling import batches, with_long_texts
 from training.encoder.student import embedding_table, new_student, save_student
 from training.encoder.vocabulary import train_tokenizer
-from training.workspace import RECIPE
+from training.processes import processes
+from training.workspace import RECIPE, open_run
 
 LOG = "training_log.jsonl"
 FIGURES = "figures.json"
@@ -71,7 +72,7 @@ def extend(inputs: Inputs, out: Path, config: ExtendConfig, *, progress: Progres
         raise InputError(f"{out}: exists already; give another --out, or remove it")
     use_threads(config.threads)
     folder = resolve_encoder(inputs.teacher, download=download)
-    with open_run(out, recipe_of(inputs, folder, config)) as workspace:
+    with open_run(out, recipe_of(inputs, folder, config), refuse) as workspace:
         try:
             return _Run(inputs, folder, out, config, workspace, progress).run()
         except (SafetensorError, RuntimeError) as error:
