@@ -156,11 +156,14 @@ class Classifier:
         )
 
     def predict(self, items: Sequence[FeedbackItem]) -> list[Prediction]:
-        """One prediction per item, in order."""
+        """One prediction per item, in order; items that say the same in the same language are answered once."""
         if not items:
             return []
-        languages = [language_of(item) for item in items]
-        return self.predictions(self._scores_as_needed([normalise(item.text) for item in items], languages), languages)
+        asked = [(normalise(item.text), language_of(item)) for item in items]
+        different = {each: row for row, each in enumerate(dict.fromkeys(asked))}
+        texts, languages = zip(*different, strict=True)
+        found = self.predictions(self._scores_as_needed(texts, languages), languages)
+        return [found[different[each]] for each in asked]
 
     def predictions(self, parts: PartScores, languages: Sequence[str]) -> list[Prediction]:
         """The predictions of N texts in these languages, of which the parts say this."""

@@ -22,8 +22,8 @@ HEADS, SETTINGS, ENCODER = "heads.safetensors", "settings.json", "encoder"
 #: Of a text that is too long, this share of the tokens comes from its beginning, the rest from
 #: its end: customers put the matter first and the demand last (Sun et al. 2019, "head+tail").
 HEAD_SHARE = 0.75
-#: Padded tokens of one batch: enough to keep the cores busy, small enough to stay in cache.
-TOKENS_PER_BATCH = 4096
+#: Padded tokens of one batch: enough to keep a core busy, small enough to stay in its cache.
+TOKENS_PER_BATCH = 1024
 
 #: Texts to token ids with the special tokens, none cut.
 Tokenise = Callable[[Sequence[str]], list[list[int]]]
@@ -120,7 +120,7 @@ class EncoderReader:
         """What normalised texts say."""
         tokens = cut(self._tokenise(texts), self._max_length)
         vectors = np.zeros((len(texts), self._heads.width), np.float32)
-        for rows in batches_by_length([len(ids) for ids in tokens.ids]):
+        for rows in batches_by_length([len(ids) for ids in tokens.ids], self.runtime.tokens):
             vectors[rows] = self.runtime.vectors(*padded([tokens.ids[row] for row in rows], self._padding))
         logits = zip(self._schema.tasks.items(), self._heads.logits(vectors), strict=True)
         scores = {name: probabilities_of(task, values) for (name, task), values in logits}

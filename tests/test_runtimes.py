@@ -42,6 +42,11 @@ def test_a_runtime_that_loses_is_not_admitted() -> None:
     assert Admission(tried={"onnx-int8": refused, "onnx-fp32": kept}).names == [REFERENCE, "onnx-fp32"]
 
 
+def test_a_tie_that_falls_the_other_way_is_no_loss() -> None:
+    assert Parity(lost={"sentiment": 0.02}, shift=0.01, rows=50).admitted
+    assert not Parity(lost={"sentiment": 0.02}, shift=0.011, rows=50).admitted
+
+
 def test_the_fastest_is_one_of_those_admitted(model_folder: Path) -> None:
     folder = model_folder / TRANSFORMER
     names = [name for name in Admission.load(folder).names if runs_here(name)]

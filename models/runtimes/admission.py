@@ -14,6 +14,9 @@ from models.validation import describe
 FILE = "runtimes.json"
 #: Macro-F1 that a runtime may lose against the reference, in every task.
 MOST_LOST = 0.003
+#: Where no probability moves by more, an answer changes only where two were as likely as each other: with fewer than a
+#: thousand rows one such tie would cost more macro-F1 than may be lost.
+NO_SHIFT = 0.01
 
 
 class Parity(BaseModel):
@@ -32,7 +35,7 @@ class Parity(BaseModel):
     @property
     def admitted(self) -> bool:
         """Whether the model may be run so."""
-        return all(lost <= MOST_LOST for lost in self.lost.values())
+        return self.shift <= NO_SHIFT or all(lost <= MOST_LOST for lost in self.lost.values())
 
 
 class Admission(BaseModel):

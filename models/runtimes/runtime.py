@@ -19,5 +19,9 @@ class Runtime(Protocol):
     def name(self) -> Name:
         """Which one it is."""
 
+    @property
+    def tokens(self) -> int:
+        """Padded tokens of a batch with which it is fastest."""
+
     def vectors(self, ids: Ids, mask: Ids) -> Vectors:
         """Vectors (B, H) for token ids and mask of shape (B, T)."""

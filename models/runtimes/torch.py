@@ -24,6 +24,11 @@ class TorchRuntime:
         """Which one it is."""
         return "torch-bf16" if self._bf16 else REFERENCE
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of a batch: a processor is fastest with few, a GPU with as many as keep all of it busy."""
+        return 1024 if next(self._encoder.parameters()).device.type == "cpu" else 16_384
+
     @torch.inference_mode()
     def vectors(self, ids: Ids, mask: Ids) -> Vectors:
         """Vectors (B, H) for token ids and mask of shape (B, T)."""

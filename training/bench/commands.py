@@ -10,13 +10,14 @@ from models import terminal
 from models.files import atomic_write, write_json
 
 PLAN = Path(__file__).parent / "quality.toml"
+STARTER = Path("training/data/starter")
 
-bench = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure the project on public sets.")
+bench = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure the project beside others.")
 
 
 @bench.callback()
 def _bench() -> None:
-    """Measure the project on public sets, beside others."""
+    """Measure the project beside others: quality on public sets, speed."""
 
 
 @bench.command("quality")
@@ -48,3 +49,34 @@ def quality(
     for title, columns, rows, names in tables(report):
         terminal.table(title, columns, rows, left=names)
     terminal.say(f"written to {out / 'quality.md'}, with the command of every row")
+
+
+@bench.command("speed")
+def speed(
+    model: Annotated[Path, typer.Option(metavar="DIR", help="A model with an encoder.")],
+    data: Annotated[
+        Path, typer.Option(metavar="FILE", help="Labelled rows that peers by n-grams learn from.")
+    ] = STARTER / "train.jsonl",
+    test: Annotated[Path, typer.Option(metavar="FILE", help="Labelled rows to answer.")] = STARTER / "test.jsonl",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="For figures and picture.")] = Path("artifacts/bench"),
+    texts: Annotated[int, typer.Option(min=1, help="Posts, and reviews, to make of the test rows.")] = 256,
+    rounds: Annotated[int, typer.Option(min=1, help="Times that all are measured.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """How fast a model answers on one core, beside other libraries with the same weights on the same texts.
+
+    Needs the extra `peers`. Beside it stand the matrix products of the encoder alone, which nothing can undercut.
+    """
+    from training.bench.speed.run import bench_speed
+    from training.bench.speed.tables import picture, tables
+
+    report = bench_speed(model, str(data), str(test), terminal.Terminal(), count=texts, rounds=rounds)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "speed.json", report)
+    picture(report, out / "speed.png")
+    if as_json:
+        sys.stdout.write((out / "speed.json").read_text(encoding="utf-8"))
+        return
+    for title, columns, rows in tables(report):
+        terminal.table(title, columns, rows)
+    terminal.say(f"figures and picture written to {out}: speed.json, speed.png")

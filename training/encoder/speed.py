@@ -127,7 +127,7 @@ def _runtimes(encoder: nn.Module, folder: Path, threads: int) -> dict[Name, Runt
 def _read(tokenizer: PreTrainedTokenizerBase, runtime: Runtime, texts: Sequence[str]) -> Any:
     ids = tokenizer(list(texts), truncation=True, verbose=False)["input_ids"]
     result: list[Any] = [None] * len(texts)
-    for rows in batches_by_length([len(row) for row in ids]):
+    for rows in batches_by_length([len(row) for row in ids], runtime.tokens):
         for row, vector in zip(
             rows, runtime.vectors(*padded([ids[row] for row in rows], padding_of(tokenizer))), strict=True
         ):
