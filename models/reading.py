@@ -83,10 +83,11 @@ class Heads:
         return int(self.weights[0].shape[1])
 
     def logits(self, vectors: Array) -> list[Array]:
-        """Logits (N, K) per task of vectors (N, H)."""
-        if self.unit_vectors:
-            vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        return [vectors @ weights.T + offsets for weights, offsets in zip(self.weights, self.offsets, strict=True)]
+        """Logits (N, K) per task of vectors (N, H); no numbers where these are none."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            if self.unit_vectors:
+                vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+            return [vectors @ weights.T + offsets for weights, offsets in zip(self.weights, self.offsets, strict=True)]
 
 
 class EncoderReader:

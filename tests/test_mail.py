@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from message_support import ITEM, certificate, hostile, message, rules_with
 from support import free_port
@@ -230,6 +230,7 @@ HEADERS |= {"mime-version", "content-type"}
 
 
 @settings(max_examples=40, deadline=None)
+@example("0000:¡", "notice")
 @given(st.text(st.characters(), max_size=300), st.sampled_from(["item", "notice", "escalation", "digest"]))
 def test_no_text_becomes_a_header(text, kind):
     made = hostile(kind, f"a\r\nBcc: x@evil.example\r\n\r\n{text}\nSubject: x")

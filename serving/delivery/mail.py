@@ -6,9 +6,10 @@ import smtplib
 import ssl
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, EmailPolicy
 
 from models.errors import ConfigError
 from serving.delivery.channels import Outcome
@@ -101,8 +102,17 @@ class MailSender:
 
 def as_sent(mail: EmailMessage) -> bytes:
     """The e-mail as bytes. A subject of ASCII is not folded: Python would leave its first line empty."""
-    plain = mail["Subject"].isascii()
-    return mail.as_bytes(policy=SMTP.clone(max_line_length=SUBJECT + 40) if plain else SMTP)
+    policy = _Policy(linesep="\r\n")
+    return mail.as_bytes(policy=policy.clone(max_line_length=SUBJECT + 40) if mail["Subject"].isascii() else policy)
+
+
+class _Policy(EmailPolicy):
+    def fold_binary(self, name: str, value: str) -> bytes:
+        # Python's newer way of folding loses blanks between words that it encodes one by one
+        if name.lower() == "subject" and not value.isascii():
+            folded = Header(str(value), "utf-8", header_name=name).encode(linesep=self.linesep)
+            return f"{name}: {folded}{self.linesep}".encode("ascii")
+        return super().fold_binary(name, value)
 
 
 def addresses(text: str) -> list[str]:
