@@ -31,7 +31,7 @@ TEXTS = {
     "thanks": [f"thank you for the lovely {what}" for what in SUBJECTS],
 }
 ROWS = [{"text": text, "category": label} for label, texts in TEXTS.items() for text in texts]
-QUICK = {"contrast_epochs": 4, "max_length": 32, "threads": 1}
+QUICK = {"contrast_epochs": 4, "max_length": 32, "threads": 1, "runtimes": ()}
 
 
 def rows_of(raw):

@@ -28,7 +28,7 @@ from models.progress import Advance, Silent
 from models.records import LabeledItem
 from training.config import TrainConfig
 from training.datasets import build, derive
-from training.finetune import finetune, fresh_model, make_trainer
+from training.finetune import finetune, fresh_model, make_trainer, rows_of
 from training.report.page import page
 from training.report.trials import rows as table_rows
 from training.report.trials import verdict
@@ -65,7 +65,7 @@ def sets():
 
 
 def given(encoder: Path, **settings: object) -> TrainConfig:
-    chosen = {"epochs": 6, "patience": 1, "max_length": 32, "threads": 1, **GIVEN, **settings}
+    chosen = {"epochs": 6, "patience": 1, "max_length": 32, "threads": 1, "runtimes": (), **GIVEN, **settings}
     return TrainConfig(encoder=str(encoder), **chosen)
 
 
@@ -108,7 +108,9 @@ def test_every_trial_is_what_a_fine_tuning_with_its_settings_is(three, sets, ber
 
 def test_an_optimizer_follows_the_settings_of_its_trial(sets, bert, tmp_path):
     config = given(bert)
-    trainer = make_trainer(fresh_model(sets[0], sets[2], config, bert), *sets[:2], config, tmp_path, lambda texts: None)
+    model = fresh_model(sets[0], sets[2], config, bert)
+    rows = [rows_of(some, model) for some in sets[:2]]
+    trainer = make_trainer(model, *rows, config, tmp_path, lambda texts: None)
     trainer.config = given(bert, learning_rate=1e-5, head_learning_rate=2e-4, weight_decay=0.03)
     groups = trainer.create_optimizer().param_groups
     assert {(group["lr"], group["weight_decay"]) for group in groups} == {
@@ -269,7 +271,7 @@ def test_a_search_that_cannot_be_is_refused_before_any_work(encoder, rows, trial
 
 
 def command(data: Path, out: Path, encoder: Path) -> list[str]:
-    settings = {"epochs": 5, "patience": 5, "max_length": 32, "threads": 1, **GIVEN}
+    settings = {"epochs": 5, "patience": 5, "max_length": 32, "threads": 1, "runtimes": "", **GIVEN}
     return [
         *(sys.executable, "-m", "feedback", "train", "--data", str(data), "--out", str(out)),
         *("--encoder", str(encoder), "--search", "3"),

@@ -42,7 +42,7 @@ def run(data: Path, out: Path, encoder: str | Path = "none", **settings: object)
     columns = settings.pop("columns", None)
     labels = settings.pop("labels", None)
     overwrite = bool(settings.pop("overwrite", False))
-    config = TrainConfig(encoder=str(encoder), threads=1, **settings)
+    config = TrainConfig(encoder=str(encoder), **{"threads": 1, "runtimes": (), **settings})
     return train(str(data), out, config, labels=labels, columns=columns, overwrite=overwrite, progress=Silent())
 
 
@@ -327,7 +327,7 @@ def test_a_label_that_only_dev_has_is_part_of_a_derived_schema(tmp_path):
 
 
 def training_command(data, out, encoder, **settings):
-    chosen = {"epochs": 6, "max_length": 32, "learning_rate": 2e-3, "threads": 1, **settings}
+    chosen = {"epochs": 6, "max_length": 32, "learning_rate": 2e-3, "threads": 1, "runtimes": "", **settings}
     return [
         *(sys.executable, "-m", "feedback", "train", "--data", str(data), "--out", str(out)),
         *("--encoder", str(encoder), "--json"),

@@ -12,7 +12,8 @@ from test_training import small_rows
 from models.classifier import Classifier
 from models.records import FeedbackItem
 
-TRAIN = (*("-m", "feedback", "train", "--set", "epochs=6"), *("--set", "learning_rate=3e-3", "--set", "threads=1"))
+SETTINGS = ("epochs=6", "learning_rate=3e-3", "threads=1", "runtimes=")
+TRAIN = ("-m", "feedback", "train", *(part for setting in SETTINGS for part in ("--set", setting)))
 TWO = ("-m", "torch.distributed.run", "--nproc-per-node", "2")
 
 

@@ -23,7 +23,7 @@ from training.encoder.speed import Footprint, Speed, measure_footprint, measure_
 from training.encoder.suite import find, load_suite, rows_of
 
 _MAX_LENGTH = 128
-_SPEED_TEXTS = 400
+_SPEED_TEXTS = 200
 _SPEED_ROUNDS = 5
 
 Table = tuple[str, list[str], list[list[str]]]
@@ -89,10 +89,11 @@ def evaluate(what: Measures, out: Path, *, threads: int | None, progress: Progre
         texts = texts or {"all": [normalise(item.text) for rows in first for item in rows]}
         sample = [normalise(item.text) for rows in first for item in rows][:_SPEED_TEXTS]
     else:
-        sample = [text for rows in texts.values() for text in rows[:40]][:_SPEED_TEXTS]
-    with progress.stage("measuring speed and size"):
-        footprints = [measure_footprint(name, texts, threads=threads) for name in what.encoders]
-        speed = measure_speed(what.encoders, sample, rounds=_SPEED_ROUNDS, threads=1)
+        sample = [text for rows in texts.values() for text in rows[:20]][:_SPEED_TEXTS]
+    with progress.stage("measuring size and start", len(what.encoders), "encoders") as advance:
+        footprints = [measure_footprint(name, texts, advance, threads=threads) for name in what.encoders]
+    with progress.stage("measuring speed", _SPEED_ROUNDS + 1, "rounds") as advance:
+        speed = measure_speed(what.encoders, sample, advance, rounds=_SPEED_ROUNDS, threads=1)
     report = Report(retrieval, quality, footprints, speed)
     write_json(out / "report.json", {**asdict(report), "threads": threads, "cores": os.cpu_count()})
     return report

@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from models.encoders import resolve_encoder
 from models.encoding import load_encoder, padding_of, positions
+from models.progress import Advance
 from models.reading import batches_by_length, padded
 from models.runtimes.choice import open_exported, runs_here
 from models.runtimes.export import export
@@ -58,7 +59,9 @@ class Footprint:
     tokens_per_text: dict[str, float]
 
 
-def measure_speed(encoders: Sequence[str], texts: Sequence[str], *, rounds: int, threads: int) -> list[Speed]:
+def measure_speed(
+    encoders: Sequence[str], texts: Sequence[str], advance: Advance, *, rounds: int, threads: int
+) -> list[Speed]:
     """Speed of every encoder in every runtime on ``texts``, tokenising included.
 
     The rounds of all of them alternate, so that a busy moment of the machine falls on all alike.
@@ -78,6 +81,7 @@ def measure_speed(encoders: Sequence[str], texts: Sequence[str], *, rounds: int,
                 start = time.perf_counter()
                 outputs[key] = _read(tokenizer, reader, texts)
                 seconds[key].append(time.perf_counter() - start)
+            advance(1)
     found = []
     for (name, runtime), taken in seconds.items():
         rates = [len(texts) / each for each in taken[1:]]
@@ -86,7 +90,7 @@ def measure_speed(encoders: Sequence[str], texts: Sequence[str], *, rounds: int,
     return found
 
 
-def measure_footprint(encoder: str, texts: dict[str, Sequence[str]], *, threads: int) -> Footprint:
+def measure_footprint(encoder: str, texts: dict[str, Sequence[str]], advance: Advance, *, threads: int) -> Footprint:
     """Size, start and thrift of an encoder; ``texts`` by language."""
     folder = resolve_encoder(encoder)
     tokenizer, _ = load_encoder(folder)
@@ -107,6 +111,7 @@ def measure_footprint(encoder: str, texts: dict[str, Sequence[str]], *, threads:
         language: float(np.mean([len(ids) for ids in tokenizer(list(rows), verbose=False)["input_ids"]]))
         for language, rows in texts.items()
     }
+    advance(1)
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     return Footprint(encoder, size, statistics.median(starts), tokens)
 
