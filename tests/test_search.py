@@ -374,7 +374,7 @@ def test_trials_of_other_data_or_settings_are_not_taken_over(three, bert, tmp_pa
     assert trial["settings"]["dropout"] == 0.2
 
 
-def rows_of(*macro_f1: float | None) -> list[dict]:
+def trials_of(*macro_f1: float | None) -> list[dict]:
     best = max(range(len(macro_f1)), key=lambda place: macro_f1[place] or 0)
     settings = {"learning_rate": 1.234567e-4, "batch_size": 32}
     return [
@@ -399,11 +399,11 @@ def rows_of(*macro_f1: float | None) -> list[dict]:
     ],
 )
 def test_it_is_said_what_was_chosen_and_how_much_better_it_was(macro_f1, said):
-    assert said in verdict(rows_of(*macro_f1))
+    assert said in verdict(trials_of(*macro_f1))
 
 
 def test_a_failed_trial_stands_on_the_page_with_its_reason_as_text(whole):
-    figures = {**report(whole[1]), "search": rows_of(None, 0.5)}
+    figures = {**report(whole[1]), "search": trials_of(None, 0.5)}
     content = page(figures, title="x", model={}, texts={})
     assert "<td>as given, failed</td>" in content
     assert "Trial 1: the loss is &lt;nan&gt;." in content
