@@ -102,6 +102,11 @@ def _environment(settings: Settings) -> dict[str, str]:
         "LINK_SECRET_FILE": settings.link_secret_file and settings.link_secret_file.resolve(),
         "LINK_DAYS": settings.link_days,
         "LEASE": settings.lease,
+        "BATCH_ITEMS": settings.batch_items,
+        "BATCH_CHARACTERS": settings.batch_characters,
+        "BATCH_LINGER": settings.batch_linger,
+        "QUEUE_WAIT": settings.queue_wait,
+        "QUEUE_ITEMS": settings.queue_items,
         "LABELSTUDIO_SECRET": settings.labelstudio_secret.get_secret_value() or None,
         "LABELSTUDIO_FOLDER": settings.labelstudio_folder.resolve(),
     }
