@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     link_secret: SecretStr = SecretStr("")
     link_secret_file: Path | None = None
     link_days: Annotated[float, Field(gt=0, le=366)] = 14
+    # whether BentoML makes spans of requests; it needs an exporter in BENTOML_CONFIG
+    tracing: bool = False
     # what is computed together, and what may wait; see serving.batching.limits
     batch_items: Annotated[int, Field(ge=1, le=MAX_ITEMS)] = Limits().items
     batch_characters: Annotated[int, Field(ge=1)] = Limits().characters

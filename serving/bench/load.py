@@ -11,11 +11,9 @@ import itertools
 import multiprocessing
 import time
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import NamedTuple, Self
-
-from models.errors import FeedbackError
 
 #: Status of a request that had no answer in time, or of which the connection broke.
 UNANSWERED = 0
@@ -23,10 +21,6 @@ UNANSWERED = 0
 MOST_CONNECTIONS = 1000
 #: Seconds between two looks at what is due.
 _TICK = 0.002
-
-
-class LoadError(FeedbackError):
-    """The callers cannot reach the service, or what it says is no HTTP."""
 
 
 class Load(NamedTuple):
@@ -46,24 +40,25 @@ class Load(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of the requests that began in ``seconds``: status and latency in milliseconds of each.
-
-    The latency counts from when a request was due. ``busy`` is the share of a core that the callers took.
+    """What became of the requests: the status of each, its latency in milliseconds from when it was due, and the second
+    in which it ended. ``busy`` is the share of a core that the callers took.
     """
 
     seconds: float
     statuses: "array[int]"
     latencies: "array[float]"
+    ends: "array[float]"
     busy: float
 
+    def rate(self, status: int) -> float:
+        """Requests a second that were answered so, of those that ended in time."""
+        pairs = zip(self.statuses, self.ends, strict=True)
+        return sum(found == status and end <= self.seconds for found, end in pairs) / self.seconds
+
     def latencies_of(self, *statuses: int) -> list[float]:
-        """Of the requests that were answered so, in order."""
+        """Latencies of the requests that were answered so, the shortest first."""
         pairs = zip(self.statuses, self.latencies, strict=True)
         return sorted(latency for status, latency in pairs if status in statuses)
-
-    def count(self, status: int) -> int:
-        """How many requests were answered so."""
-        return self.statuses.count(status)
 
 
 class Callers:
@@ -87,63 +82,54 @@ class Callers:
         self._here.close()
 
     def run(self, load: Load) -> Outcome:
-        """Ask, and wait until all is answered or given up.
-
-        Raises:
-            LoadError: the service cannot be reached.
-        """
+        """Ask, and wait until all is answered or given up."""
         self._here.send(load)
-        found = self._here.recv()
-        if isinstance(found, str):
-            raise LoadError(found)
-        outcome: Outcome = found
+        outcome: Outcome = self._here.recv()
         return outcome
 
 
 def _serve(pipe: Connection) -> None:
     with contextlib.suppress(EOFError, KeyboardInterrupt):
         while True:
-            load = pipe.recv()
-            try:
-                found: Outcome | str = asyncio.run(_Run(load).outcome())
-            except OSError as error:
-                found = f"127.0.0.1:{load.port} cannot be reached: {error}"
-            pipe.send(found)
+            load: Load = pipe.recv()
+            pipe.send(asyncio.run(_outcome(load)))
+
+
+async def _outcome(load: Load) -> Outcome:
+    return await _Run(load).outcome()
 
 
 class _Run:
     def __init__(self, load: Load) -> None:
         self._load = load
         self._requests = itertools.cycle([_request(load.path, body) for body in load.bodies])
-        self._statuses, self._latencies = array("h"), array("d")
+        self._statuses, self._latencies, self._ends = array("h"), array("d"), array("d")
         self._idle: list[_Line] = []
-        self._lines = 0
-        self._due: list[float] = []
+        self._places = asyncio.Semaphore(MOST_CONNECTIONS)
 
     async def outcome(self) -> Outcome:
-        start, busy = time.perf_counter(), time.process_time()
-        if self._load.rate is None:
-            await asyncio.gather(*(self._caller(start + self._load.seconds) for _ in range(self._load.callers)))
+        load, busy = self._load, time.process_time()
+        self._start = time.perf_counter()
+        until = self._start + load.seconds
+        if load.rate is None:
+            await asyncio.gather(*(self._caller(until) for _ in range(load.callers)))
         else:
-            await self._arrivals(self._load.rate, start + self._load.seconds)
-        whole = time.perf_counter() - start
-        share = (time.process_time() - busy) / whole
+            await self._arrivals(load.rate, until)
+        share = (time.process_time() - busy) / (time.perf_counter() - self._start)
         for line in self._idle:
             line.close()
-        return Outcome(whole if self._load.rate is None else self._load.seconds, self._statuses, self._latencies, share)
+        return Outcome(load.seconds, self._statuses, self._latencies, self._ends, share)
 
     async def _caller(self, until: float) -> None:
         while (now := time.perf_counter()) < until:
             pause = await self._ask(now)
             # who is told to wait does so
-            if pause and now + pause < until:
-                await asyncio.sleep(pause)
-            elif pause:
-                return
+            if pause:
+                await asyncio.sleep(min(pause, until - now))
 
     async def _arrivals(self, rate: float, until: float) -> None:
         asked: set[asyncio.Task[float]] = set()
-        due = start = time.perf_counter()
+        due = self._start
         for number in itertools.count(1):
             while due > time.perf_counter():
                 await asyncio.sleep(_TICK)
@@ -152,7 +138,7 @@ class _Run:
             task = asyncio.create_task(self._ask(due))
             asked.add(task)
             task.add_done_callback(asked.discard)
-            due = start + number / rate
+            due = self._start + number / rate
             if number % 64 == 0:
                 await asyncio.sleep(0)
         await asyncio.gather(*asked)
@@ -160,37 +146,28 @@ class _Run:
     async def _ask(self, due: float) -> float:
         """Send the next request and note what becomes of it; the seconds that the answer asks to wait."""
         status, pause = UNANSWERED, 0.0
-        line = None
-        try:
-            async with asyncio.timeout(max(0.0, due + self._load.timeout - time.perf_counter())):
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(max(0.0, due + self._load.timeout - time.perf_counter())), self._places:
                 line = await self._line()
-                status, pause = await line.ask(next(self._requests))
-            self._idle.append(line)
-        except (TimeoutError, OSError):
-            if line is not None:
-                self._lines -= 1
-                line.close()
+                try:
+                    status, pause = await line.ask(next(self._requests))
+                    self._idle.append(line)
+                finally:
+                    if status == UNANSWERED:
+                        line.close()
+        now = time.perf_counter()
         self._statuses.append(status)
-        self._latencies.append((time.perf_counter() - due) * 1000)
+        self._latencies.append((now - due) * 1000)
+        self._ends.append(now - self._start)
         return pause
 
     async def _line(self) -> "_Line":
-        while True:
-            while self._idle:
-                line = self._idle.pop()
-                if line.is_open:
-                    return line
-                self._lines -= 1
-            if self._lines < MOST_CONNECTIONS:
-                break
-            await asyncio.sleep(_TICK)
-        self._lines += 1
-        try:
-            _, line = await asyncio.get_running_loop().create_connection(_Line, "127.0.0.1", self._load.port)
-        except BaseException:
-            self._lines -= 1
-            raise
-        return line
+        while self._idle:
+            line = self._idle.pop()
+            if line.is_open:
+                return line
+        loop = asyncio.get_running_loop()
+        return (await loop.create_connection(_Line, "127.0.0.1", self._load.port))[1]
 
 
 class _Line(asyncio.Protocol):
@@ -240,13 +217,3 @@ class _Line(asyncio.Protocol):
 def _request(path: str, body: bytes) -> bytes:
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     return f"{head}\r\n\r\n".encode() + body
-
-
-def bodies_of(texts: Iterator[str], items: int, count: int) -> list[bytes]:
-    """Bodies of requests with so many items each, of the next texts."""
-    import json
-
-    return [
-        json.dumps({"items": [{"text": next(texts)} for _ in range(items)]}, ensure_ascii=False).encode()
-        for _ in range(count)
-    ]

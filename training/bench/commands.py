@@ -11,12 +11,12 @@ from models.files import atomic_write, write_json
 
 PLAN = Path(__file__).parent / "quality.toml"
 
-bench = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure the project on public sets.")
+bench = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure the project, beside others.")
 
 
 @bench.callback()
 def _bench() -> None:
-    """Measure the project on public sets, beside others."""
+    """Measure the project, beside others."""
 
 
 @bench.command("quality")
