@@ -108,6 +108,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "BATCH_LINGER": settings.batch_linger,
         "QUEUE_WAIT": settings.queue_wait,
         "QUEUE_ITEMS": settings.queue_items,
+        "QUEUE_ALWAYS": settings.queue_always,
         "LABELSTUDIO_SECRET": settings.labelstudio_secret.get_secret_value() or None,
         "LABELSTUDIO_FOLDER": settings.labelstudio_folder.resolve(),
     }

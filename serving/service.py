@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -41,6 +42,8 @@ from serving.store.health import Health  # noqa: E402
 from serving.store.schema import open_store  # noqa: E402
 
 _settings = load_settings()
+#: Seconds for which one thread of Python keeps the others waiting.
+_TURN = 0.0005
 
 
 @bentoml.service(
@@ -58,6 +61,8 @@ class FeedbackService:
         end_with_parent("bentoml")
         settings = _settings
         self._classifier = Classifier.load(settings.model, settings.threads)
+        # what is loaded when it is first used is loaded before anybody waits
+        self._classifier.predict([FeedbackItem(text="The first parcel arrived in time")])
         self._batcher = Batcher(self._classifier.predict, settings.batching, _Metrics())
         changes = bentoml.metrics.Counter("feedback_rules_changes", "Changed rules files, taken or refused", ["result"])
         # rules the operator gave must fit the model; of the default ones some may never hold
@@ -100,6 +105,8 @@ class FeedbackService:
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 50, 100)
+        # the thread that computes and the loop take turns: by turns of 5 ms a loop with many requests comes late
+        sys.setswitchinterval(_TURN)
 
     @bentoml.api(route="/classify")  # type: ignore[untyped-decorator]  # BentoML's decorator has no types
     async def classify(self, items: RawItems, explain: Explain = False) -> list[ItemResult]:

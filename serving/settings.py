@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     batch_linger: Annotated[float, Field(ge=0, le=1)] = Limits().linger
     queue_wait: Annotated[float, Field(gt=0, le=TIMEOUT)] = Limits().wait
     queue_items: Annotated[int, Field(ge=MAX_ITEMS)] = Limits().waiting
+    queue_always: Annotated[int, Field(ge=0)] = Limits().always
     # seconds after which another worker takes what this one took; shorter than an attempt means that much is sent twice
     lease: Annotated[float, Field(ge=1)] = 60
     # what Label Studio proves itself with, and where what is known of its projects lies; without a secret it is refused
@@ -63,7 +64,14 @@ class Settings(BaseSettings):
     @property
     def batching(self) -> Limits:
         """Bounds of a batch and of what may wait."""
-        return Limits(self.batch_items, self.batch_characters, self.batch_linger, self.queue_wait, self.queue_items)
+        return Limits(
+            items=self.batch_items,
+            characters=self.batch_characters,
+            linger=self.batch_linger,
+            wait=self.queue_wait,
+            waiting=self.queue_items,
+            always=self.queue_always,
+        )
 
     @property
     def address(self) -> str:

@@ -176,7 +176,7 @@ def test_more_than_may_wait_is_refused_at_once_and_taken_again_later():
         batcher.check()
         assert await batcher.enter(numbered(1), deadline(), list) == ["0"]
 
-    assert run(scenario, Limits(waiting=10))[1].refusals == 2
+    assert run(scenario, Limits(waiting=10, always=0))[1].refusals == 2
 
 
 def test_places_of_who_hangs_up_are_free_at_once():
@@ -189,29 +189,48 @@ def test_places_of_who_hangs_up_are_free_at_once():
         model.free.set()
         await asyncio.gather(first, stays)
 
-    assert run(scenario, Limits(waiting=10))[1].refusals == 0
+    assert run(scenario, Limits(waiting=10, always=0))[1].refusals == 0
 
 
 def test_the_expected_wait_is_that_of_the_measured_pace():
-    queue = WaitingQueue(Limits(wait=5.0))
+    queue = WaitingQueue(Limits(wait=5.0, always=20))
 
     def put(count: int) -> None:
         queue.put(Turn(items(*["x" * 50] * count), deadline(), list, Future()))
 
-    put(1)
-    assert queue.expected_wait() == 0  # nothing is known yet
-    queue.next_batch()
-    time.sleep(0.05)
-    queue.finished()
+    for _ in range(3):
+        put(1)
+        assert queue.expected_wait() == 0  # too little is known yet
+        queue.next_batch()
+        time.sleep(0.05)
+        queue.finished()
     put(10)
     one = queue.expected_wait() / 10
     assert one >= 0.05
     put(10)
     assert queue.expected_wait() == pytest.approx(20 * one)
+    # of a long list others only wait for a part
     put(2000)
+    assert queue.expected_wait() == pytest.approx(84 * one)
+    for _ in range(20):
+        put(64)
     with pytest.raises(OverloadedError) as refusal:
         queue.check()
     assert refusal.value.retry_after == 60
+
+
+def test_a_few_may_wait_however_slow_the_model_is():
+    queue = WaitingQueue(Limits(wait=0.01, always=3))
+    for _ in range(3):
+        queue.put(Turn(numbered(1), deadline(), list, Future()))
+        queue.next_batch()
+        time.sleep(0.05)
+        queue.finished()
+    queue.put(Turn(numbered(2), deadline(), list, Future()))
+    assert queue.expected_wait() > 0.01
+    queue.check(1)
+    with pytest.raises(OverloadedError, match="try again in 1 s"):
+        queue.check(2)
 
 
 def test_other_threads_ask_too_and_are_never_refused():
@@ -226,7 +245,7 @@ def test_other_threads_ask_too_and_are_never_refused():
             await asyncio.to_thread(batcher.compute, items("fine", "poison"), SOON)
         assert batcher.compute([], SOON) == []
 
-    run(scenario, Limits(waiting=10))
+    run(scenario, Limits(waiting=10, always=0))
 
 
 def test_another_thread_gives_up_after_its_time():

@@ -30,15 +30,16 @@ class Limits(NamedTuple):
     """Bounds of a batch and of what may wait.
 
     ``items`` and ``characters`` bound a batch, unless it is one item; ``linger`` is for how many seconds the first of a
-    batch waits for others. Nobody else is taken while who came last would wait for more than ``wait`` seconds, or if
-    more than ``waiting`` items would wait then.
+    batch waits for others. Nobody else is taken who would wait for more than ``wait`` seconds, or with whom more than
+    ``waiting`` items would wait; but ``always`` as many items may, however slow the model is.
     """
 
     items: int = 64
     characters: int = 32_000
     linger: float = 0.0
-    wait: float = 1.0
+    wait: float = 0.5
     waiting: int = 2048
+    always: int = 64
 
 
 class Watch(Protocol):

@@ -8,8 +8,9 @@ from typing import Any
 from serving.batching.limits import Limits, OverloadedError
 from serving.batching.turn import Part, Turn
 
-#: Batches of which the pace is known; it is the middle one's, so that a pause of the machine does not count.
-_REMEMBERED = 15
+#: Batches of which the pace is known; it is the middle one's, so that a pause of the machine does not count. With fewer
+#: than the least it is not known yet.
+_REMEMBERED, _LEAST = 15, 3
 
 
 class WaitingQueue:
@@ -18,7 +19,7 @@ class WaitingQueue:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._turns: deque[Turn[Any]] = deque()
-        # items that wait, and what they cost
+        # items that wait, and what it costs to give each turn its next part
         self.items, self._cost = 0, 0
         # what the batch costs that is being computed, and since when it is
         self._running, self._since = 0, 0.0
@@ -31,12 +32,14 @@ class WaitingQueue:
 
     def check(self, items: int = 1) -> None:
         """Raise OverloadedError if so many items more cannot be taken now."""
-        wait = self.expected_wait()
-        if wait > self._limits.wait or (self.items and self.items + items > self._limits.waiting):
+        wait, limits = self.expected_wait(), self._limits
+        if self.items + items <= limits.always:
+            return
+        if wait > limits.wait or (self.items and self.items + items > limits.waiting):
             raise OverloadedError(wait)
 
     def expected_wait(self) -> float:
-        """For how many seconds who comes now would wait; 0 if no batch was measured yet."""
+        """For how many seconds who comes now would wait for the turn; 0 if too few batches were measured."""
         left = max(0.0, self._running * self._pace - (time.monotonic() - self._since)) if self._running else 0.0
         return left + self._cost * self._pace
 
@@ -44,13 +47,17 @@ class WaitingQueue:
         """Queue it up."""
         self._turns.append(turn)
         self.items += len(turn.items)
-        self._cost += turn.cost()
+        self._cost += self._next_cost(turn)
 
     def take_out(self, turn: Turn[Any], end: int) -> None:
         """The items of a turn up to ``end`` do not wait any more."""
         self.items -= end - turn.begun
-        self._cost -= turn.cost(end)
+        self._cost -= self._next_cost(turn)
         turn.begun = end
+        self._cost += self._next_cost(turn)
+
+    def _next_cost(self, turn: Turn[Any]) -> int:
+        return turn.cost(turn.begun + self._limits.items)
 
     def lingers(self) -> float:
         """For how many seconds the first may still wait for others; 0 if it may not."""
@@ -91,5 +98,6 @@ class WaitingQueue:
     def finished(self) -> None:
         """The batch is computed."""
         self._paces.append((time.monotonic() - self._since) / self._running)
-        self._pace = statistics.median(self._paces)
+        if len(self._paces) >= _LEAST:
+            self._pace = statistics.median(self._paces)
         self._running = 0

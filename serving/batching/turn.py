@@ -37,7 +37,7 @@ class Turn(Generic[_Answer]):
         self.begun = 0
         self._costs = [_EACH + min(len(item.text), _MOST) for item in items]
 
-    def cost(self, end: int | None = None) -> int:
+    def cost(self, end: int) -> int:
         """What the items cost that have not begun, up to ``end``."""
         return sum(self._costs[self.begun : end])
 
