@@ -17,7 +17,7 @@ COMMANDS = {
     "encoder": ("training.encoder.commands:encoder", "Make a multilingual encoder, and measure it."),
     "evaluate": ("training.commands:evaluate", "Measure a model on labelled feedback."),
     "compare": ("training.commands:compare", "Compare two models on the same feedback."),
-    "bench": ("training.bench.commands:bench", "Measure the project on public sets."),
+    "bench": ("training.bench.commands:bench", "Measure the project, beside others."),
     "classify": ("serving.commands:classify", "Classify a file of feedback."),
     "serve": ("serving.commands:serve", "Serve a model over HTTP, with routing."),
     "deliver": ("serving.delivery.commands:deliver", "Send what the rules say; see and re-drive what waits."),
@@ -27,6 +27,9 @@ COMMANDS = {
     "rules": ("serving.rules_commands:rules", "Check, explain, test and replay routing rules."),
     "label": ("labeling.commands:label", "Work with Label Studio."),
 }
+
+#: Where further sub-commands of a group are.
+MORE = {"bench": ("serving.bench.commands:bench",)}
 
 #: What `labels migrate` changes beside schema and data: each package knows what it owns.
 MIGRATED = ("serving.taxonomy.parts:parts", "labeling.taxonomy.parts:parts")
@@ -47,9 +50,13 @@ class Lazy(TyperGroup):
         return TyperCommand(cmd_name, help=COMMANDS[cmd_name][1]) if cmd_name in COMMANDS else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        command: Any
         name, command, rest = super().resolve_command(ctx, args)
         if name in COMMANDS:
             command = typer.main.get_command(_load(COMMANDS[name][0]))
+            for place in MORE.get(name, ()):
+                more: Any = typer.main.get_command(_load(place))
+                command.commands |= more.commands
         return name, command, rest
 
 

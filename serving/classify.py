@@ -6,11 +6,14 @@ from datetime import UTC, datetime
 from pydantic import JsonValue, ValidationError
 
 from models.classifier import Classifier
-from models.records import FeedbackItem
+from models.records import FeedbackItem, Prediction
 from models.validation import describe
 from serving.api import ItemResult
 from serving.routing.compiled import Rules
 from serving.routing.decide import decide
+
+#: Said of an item that the model fails at, while it can answer the others.
+FAILED = "the model failed at this item; the log of the service says more"
 
 
 def classify(
@@ -28,18 +31,41 @@ def classify(
     """
     moment = received_at or datetime.now(UTC)
     items = [checked(raw) for raw in raw_items]
-    good = [item for item in items if isinstance(item, FeedbackItem)]
-    predictions = iter(classifier.predict(good))
+    said = classifier.predict([item for item in items if isinstance(item, FeedbackItem)])
+    return results_of(raw_items, items, said, rules, moment, explain=explain)
+
+
+def results_of(
+    raw_items: Sequence[JsonValue],
+    items: Sequence[FeedbackItem | str],
+    said: Sequence[Prediction | Exception],
+    rules: Rules,
+    received_at: datetime,
+    *,
+    explain: bool,
+) -> list[ItemResult]:
+    """The result of each raw item; ``items`` are what :func:`checked` makes of them, ``said`` is of the good ones.
+
+    Raises:
+        Exception: why there is no prediction, if there is none for any item.
+    """
+    failed = [one for one in said if isinstance(one, Exception)]
+    if failed and len(failed) == len(said):
+        raise failed[0]
+    predictions = iter(said)
     results = []
     for raw, item in zip(raw_items, items, strict=True):
         if isinstance(item, str):
             results.append(ItemResult(id=id_of(raw), error=item))
-        else:
-            prediction = next(predictions)
-            decision = decide(item, prediction, rules, moment)
-            if not explain:
-                decision = decision.model_copy(update={"passed_over": None})
-            results.append(ItemResult(id=item.id, prediction=prediction, decision=decision))
+            continue
+        prediction = next(predictions)
+        if isinstance(prediction, Exception):
+            results.append(ItemResult(id=item.id, error=FAILED))
+            continue
+        decision = decide(item, prediction, rules, received_at)
+        if not explain:
+            decision = decision.model_copy(update={"passed_over": None})
+        results.append(ItemResult(id=item.id, prediction=prediction, decision=decision))
     return results
 
 

@@ -30,7 +30,7 @@ DECIDED = ("team", "rule", "urgency", "deliver")
 SERVICE = "serving.service:FeedbackService"
 #: The service is on this machine: a proxy in the environment has no part in it.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-_ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent
 _FOR_DELIVERY = ("FEEDBACK_CHANNEL_", "FEEDBACK_ALLOWED_TARGETS", "FEEDBACK_SMTP", "FEEDBACK_MAIL")
 _READY_WITHIN = 120.0
 
@@ -61,8 +61,8 @@ def running(settings: Settings, host: str, port: int, progress: Progress) -> Ite
     """
     check_port(host, port)
     environment = _environment(settings)
-    command = [sys.executable, "-m", "bentoml", "serve", SERVICE, "--working-dir", str(_ROOT), "--quiet"]
-    process = subprocess.Popen([*command, "--host", host, "--port", str(port)], env=environment, cwd=_ROOT)
+    command = [sys.executable, "-m", "bentoml", "serve", SERVICE, "--working-dir", str(ROOT), "--quiet"]
+    process = subprocess.Popen([*command, "--host", host, "--port", str(port)], env=environment, cwd=ROOT)
     # whoever stops this process means the service
     previous = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     try:
@@ -80,7 +80,7 @@ def delivering(settings: Settings) -> Iterator["subprocess.Popen[bytes]"]:
     environment = _environment(settings)
     # addresses and keys of channels are for it alone
     environment |= {name: value for name, value in os.environ.items() if name.startswith(_FOR_DELIVERY)}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_ROOT), environment.get("PYTHONPATH")]))
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH")]))
     process = subprocess.Popen([sys.executable, "-m", "feedback", "deliver", "run"], env=environment)
     try:
         yield process
@@ -102,6 +102,13 @@ def _environment(settings: Settings) -> dict[str, str]:
         "LINK_SECRET_FILE": settings.link_secret_file and settings.link_secret_file.resolve(),
         "LINK_DAYS": settings.link_days,
         "LEASE": settings.lease,
+        "TRACING": settings.tracing,
+        "BATCH_ITEMS": settings.batch_items,
+        "BATCH_CHARACTERS": settings.batch_characters,
+        "BATCH_LINGER": settings.batch_linger,
+        "QUEUE_WAIT": settings.queue_wait,
+        "QUEUE_ITEMS": settings.queue_items,
+        "QUEUE_ALWAYS": settings.queue_always,
         "LABELSTUDIO_SECRET": settings.labelstudio_secret.get_secret_value() or None,
         "LABELSTUDIO_FOLDER": settings.labelstudio_folder.resolve(),
     }

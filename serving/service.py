@@ -1,9 +1,8 @@
 """The BentoML service: wiring only. What it does stands in :mod:`serving.classify`."""
 
-import asyncio
 import gc
 import os
-import time
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -24,8 +23,9 @@ from labeling.backend.hints import leave_hint  # noqa: E402
 from labeling.studio.tasks import version_of_model  # noqa: E402
 from models.classifier import Classifier  # noqa: E402
 from models.records import FeedbackItem, Prediction  # noqa: E402
-from serving.api import ClassifyRequest, Explain, ItemResult, RawItems  # noqa: E402
-from serving.classify import classify  # noqa: E402
+from serving.api import Explain, ItemResult, RawItems  # noqa: E402
+from serving.batching.batcher import Batcher  # noqa: E402
+from serving.classify_api import Classifying, ClassifyRoute  # noqa: E402
 from serving.feedback_api import Backend, FeedbackRoutes  # noqa: E402
 from serving.gate import Gate  # noqa: E402
 from serving.item_page import ItemPages  # noqa: E402
@@ -36,19 +36,23 @@ from serving.routing.check import checked_rules  # noqa: E402
 from serving.routing.compiled import Rules  # noqa: E402
 from serving.routing.load import DEFAULT_RULES, load_rules  # noqa: E402
 from serving.routing.watch import LiveRules  # noqa: E402
-from serving.settings import MAX_BODY, MAX_WAITING, TIMEOUT, load_settings  # noqa: E402
+from serving.settings import MAX_BODY, MAX_UNDER_WAY, TIMEOUT, load_settings  # noqa: E402
 from serving.similar import Similar  # noqa: E402
 from serving.store.health import Health  # noqa: E402
 from serving.store.schema import open_store  # noqa: E402
 
 _settings = load_settings()
+#: Seconds for which one thread of Python keeps the others waiting.
+_TURN = 0.0005
 
 
 @bentoml.service(
     name="feedback-classifier",
     workers=_settings.workers,
-    traffic={"timeout": TIMEOUT, "max_concurrency": MAX_WAITING},
+    traffic={"timeout": TIMEOUT, "max_concurrency": MAX_UNDER_WAY * _settings.workers},
     logging={"access": {"enabled": False}},
+    # spans cost half as much as all else of a request, and go nowhere without an exporter
+    tracing={} if _settings.tracing else {"excluded_urls": [".*"]},
 )
 class FeedbackService:
     """Classifies customer feedback and says which team owns it."""
@@ -57,7 +61,9 @@ class FeedbackService:
         end_with_parent("bentoml")
         settings = _settings
         self._classifier = Classifier.load(settings.model, settings.threads)
-        self._compute = ThreadPoolExecutor(1, thread_name_prefix="classify")
+        # what is loaded when it is first used is loaded before anybody waits
+        self._classifier.predict([FeedbackItem(text="The first parcel arrived in time")])
+        self._batcher = Batcher(self._classifier.predict, settings.batching, _Metrics())
         changes = bentoml.metrics.Counter("feedback_rules_changes", "Changed rules files, taken or refused", ["result"])
         # rules the operator gave must fit the model; of the default ones some may never hold
         self._rules = LiveRules(
@@ -83,20 +89,24 @@ class FeedbackService:
         )
         _answerer.append(
             Answerer(
-                predict=self._classifier.predict,
+                predict=self._predict_elsewhere,
                 schema=self._classifier.schema,
                 version=version_of_model(self._classifier.model),
-                threads=self._compute,
+                threads=ThreadPoolExecutor(1, thread_name_prefix="labelstudio"),
                 on_hint=partial(leave_hint, settings.labelstudio_folder),
                 blind=partial(blind_items, settings.labelstudio_folder),
             )
         )
+        self._classifying = Classifying(self._batcher, lambda: self._rules.current)
+        _classifying.append(self._classifying)
         _readiness.model, _readiness.rules = self._classifier.model.version, self._rules
         _readiness.store = health
         # what is loaded now lives as long as the worker: collecting garbage among it costs 200 ms pauses
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 50, 100)
+        # the thread that computes and the loop take turns: by turns of 5 ms a loop with many requests comes late
+        sys.setswitchinterval(_TURN)
 
     @bentoml.api(route="/classify")  # type: ignore[untyped-decorator]  # BentoML's decorator has no types
     async def classify(self, items: RawItems, explain: Explain = False) -> list[ItemResult]:
@@ -104,8 +114,11 @@ class FeedbackService:
 
         Items are answered in order; a bad one does not harm the others.
         """
-        work = partial(self._answer, items, explain, time.monotonic() + TIMEOUT)
-        return await asyncio.get_running_loop().run_in_executor(self._compute, work)
+        return await self._classifying.enter(items, explain, list)
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    def _stop(self) -> None:
+        self._batcher.close()
 
     def _fit_rules(self, path: Path) -> Rules:
         # cases without a prediction ask the model
@@ -113,13 +126,39 @@ class FeedbackService:
 
     def _predict_elsewhere(self, items: Sequence[FeedbackItem]) -> Sequence[Prediction]:
         """What the model says, from the one thread that computes."""
-        return self._compute.submit(self._classifier.predict, items).result(TIMEOUT)
+        return self._batcher.compute(items, TIMEOUT)
 
-    def _answer(self, items: list[Any], explain: bool, deadline: float) -> list[ItemResult]:
-        # whoever asked has been told 504 by then: the work would only delay the others
-        if time.monotonic() > deadline:
-            return []
-        return classify(items, self._classifier, self._rules.current, explain=explain)
+
+class _Metrics:
+    """Counts batches, waiting and refusals for /metrics."""
+
+    def __init__(self) -> None:
+        metrics: Any = bentoml.metrics
+        self._items = metrics.Histogram(
+            "feedback_batch_items", "Items computed together", buckets=(1, 2, 4, 8, 16, 32, 64)
+        )
+        self._waits = metrics.Histogram(
+            "feedback_wait_seconds",
+            "Seconds for which a request waited for its turn",
+            buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
+        )
+        self._queue = metrics.Gauge("feedback_queue_items", "Items that wait", multiprocess_mode="livesum")
+        self._refused = metrics.Counter("feedback_refused_requests", "Requests refused with 429, since too much waited")
+        self._passed_over = metrics.Counter(
+            "feedback_passed_over_requests", "Requests not computed, since nobody waited for them any more"
+        )
+
+    def computed(self, items: int, waits: Sequence[float], left: int) -> None:
+        self._items.observe(items)
+        for seconds in waits:
+            self._waits.observe(seconds)
+        self._queue.set(left)
+
+    def refused(self) -> None:
+        self._refused.inc()
+
+    def passed_over(self) -> None:
+        self._passed_over.inc()
 
 
 def _writers(engine: Engine) -> int:
@@ -135,9 +174,12 @@ _readiness = Readiness()
 _backend: list[Backend] = []
 #: What /labelstudio works with.
 _answerer: list[Answerer] = []
+#: What /classify works with.
+_classifying: list[Classifying] = []
 # the first is the outermost
 _service.add_asgi_middleware(ItemPages, backend=lambda: _backend[0] if _backend else None)
-_service.add_asgi_middleware(Gate, max_body=MAX_BODY, shapes={"/classify": ClassifyRequest})
+_service.add_asgi_middleware(ClassifyRoute, classifying=lambda: _classifying[0] if _classifying else None)
+_service.add_asgi_middleware(Gate, max_body=MAX_BODY, shapes={})
 _service.add_asgi_middleware(FeedbackRoutes, backend=lambda: _backend[0] if _backend else None)
 _service.add_asgi_middleware(
     BackendRoutes,

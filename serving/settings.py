@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.errors import ConfigError
 from models.validation import describe
+from serving.batching.limits import Limits
 
 #: Where the model in service lies unless FEEDBACK_MODEL or --model says otherwise.
 CURRENT_MODEL = Path("artifacts/current")
@@ -20,9 +21,10 @@ MAX_ITEMS = 256
 #: two seconds of work, so that no request takes the service away from the others.
 MAX_BODY = 2_000_000
 MAX_CHARACTERS = 400_000
-#: Seconds until a request is given up, and how many may be under way before the next gets a 429.
+#: Seconds until a request is given up, and how many of a worker may be under way before the next is refused by BentoML;
+#: the queue of what is to be computed refuses before.
 TIMEOUT = 10
-MAX_WAITING = 32
+MAX_UNDER_WAY = 2048
 #: Fewest characters of a secret.
 MIN_SECRET = 16
 
@@ -44,11 +46,32 @@ class Settings(BaseSettings):
     link_secret: SecretStr = SecretStr("")
     link_secret_file: Path | None = None
     link_days: Annotated[float, Field(gt=0, le=366)] = 14
+    # whether BentoML makes spans of requests; it needs an exporter in BENTOML_CONFIG
+    tracing: bool = False
+    # what is computed together, and what may wait; see serving.batching.limits
+    batch_items: Annotated[int, Field(ge=1, le=MAX_ITEMS)] = Limits().items
+    batch_characters: Annotated[int, Field(ge=1)] = Limits().characters
+    batch_linger: Annotated[float, Field(ge=0, le=1)] = Limits().linger
+    queue_wait: Annotated[float, Field(gt=0, le=TIMEOUT)] = Limits().wait
+    queue_items: Annotated[int, Field(ge=MAX_ITEMS)] = Limits().waiting
+    queue_always: Annotated[int, Field(ge=0)] = Limits().always
     # seconds after which another worker takes what this one took; shorter than an attempt means that much is sent twice
     lease: Annotated[float, Field(ge=1)] = 60
     # what Label Studio proves itself with, and where what is known of its projects lies; without a secret it is refused
     labelstudio_secret: SecretStr = SecretStr("")
     labelstudio_folder: Path = Path("artifacts/labeling")
+
+    @property
+    def batching(self) -> Limits:
+        """Bounds of a batch and of what may wait."""
+        return Limits(
+            items=self.batch_items,
+            characters=self.batch_characters,
+            linger=self.batch_linger,
+            wait=self.queue_wait,
+            waiting=self.queue_items,
+            always=self.queue_always,
+        )
 
     @property
     def address(self) -> str:

@@ -1,0 +1,1 @@
+"""Requests that wait at the same time, computed together by one thread."""
