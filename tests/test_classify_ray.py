@@ -33,8 +33,8 @@ def cluster():
         port = free_port()
         command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block", "--disable-usage-stats"]
         command += [f"--port={port}", "--num-cpus=4", "--include-dashboard=false", f"--temp-dir={folder}"]
-        command += ["--object-store-memory=200000000"]
-        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+        command += ["--object-store-memory=200000000", "--node-ip-address=127.0.0.1"]
+        environ = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"}
         with (Path(folder) / "said").open("wb") as said:
             process = subprocess.Popen(command, env=environ, stdout=said, stderr=said)
         try:

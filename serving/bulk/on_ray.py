@@ -171,6 +171,7 @@ def _start_here(cores: int, temporary: str) -> None:
         num_cpus=cores,
         object_store_memory=_SHARED,
         include_dashboard=False,
+        _node_ip_address="127.0.0.1",  # nobody else is to reach it
         _temp_dir=temporary,
     )
 
@@ -185,8 +186,8 @@ def _join(address: str, workers: int | None, cores: int) -> int:
     except (OSError, OverflowError, RuntimeError, ValueError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ConfigError(
-            f"--ray-address {address}: expected a Ray cluster: {reason}; start one by `ray start --head`, or leave the "
-            "option out to work on this machine alone"
+            f"--ray-address {address}: expected a Ray cluster: {reason}; start one by `ray start --head` (set "
+            "RAY_AUTH_MODE=token where it asks for a token), or leave the option out to work on this machine alone"
         ) from None
     there = int(ray.cluster_resources().get("CPU", 0))
     wanted = workers or max(1, there // cores)
