@@ -59,9 +59,11 @@ def run_python(
 
 
 class Watched(NamedTuple):
-    """How many seconds a process took, and the most memory that it and its children were seen to hold, in MB."""
+    """How many seconds a process took, how many of processors it and its children used, and the most memory that they
+    were seen to hold, in MB."""
 
     seconds: float
+    cpu: float
     memory: float
 
 
@@ -76,7 +78,7 @@ def watch_python(arguments: Sequence[str], log: Path) -> Watched:
         FeedbackError: it failed; the message ends with what it wrote.
     """
     with log.open("wb") as file:
-        start = time.perf_counter()
+        start, before = time.perf_counter(), os.times()
         process = subprocess.Popen(
             [sys.executable, *arguments],
             env=_with_this_code(None),
@@ -93,13 +95,14 @@ def watch_python(arguments: Sequence[str], log: Path) -> Watched:
             end(process)
             raise
         finally:
-            seconds = time.perf_counter() - start
+            seconds, after = time.perf_counter() - start, os.times()
             over.set()
             watcher.join()
     if process.returncode:
         said = log.read_text(encoding="utf-8", errors="replace").strip()
         raise FeedbackError(f"exit code {process.returncode} of: python {shlex.join(arguments)}\n{said}")
-    return Watched(seconds, seen[0] / 1e6)
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    return Watched(seconds, used, seen[0] / 1e6)
 
 
 def _watch(number: int, over: threading.Event, seen: list[int]) -> None:

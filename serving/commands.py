@@ -12,7 +12,6 @@ from models import terminal
 from models.errors import ConfigError
 from models.progress import Progress
 from serving.options import Columns, Model, Rules, Store, Threads, load_model
-from serving.settings import load_settings
 
 if TYPE_CHECKING:
     from serving.bulk.engine import Engine
@@ -130,6 +129,7 @@ def serve_command(
 
     from serving.links import links_of
     from serving.server import DECIDED, ask, base_url, check_ended_well, delivering, read_samples, running, sample_rows
+    from serving.settings import load_settings
     from serving.store.schema import open_store
 
     if once and samples is None:

@@ -44,25 +44,22 @@ def test_files_are_measured_as_they_grow(tmp_path, linear_folder):
 
 def test_growth_is_said_in_words_and_rows():
     def size(rows, seconds, memory):
-        return {
-            "rows": rows,
-            "seconds": seconds,
-            "memory_mb": memory,
-            "runs": [{"seconds": seconds, "memory_mb": memory}],
-        }
+        run = {"seconds": seconds, "cpu_seconds": seconds / 2, "memory_mb": memory}
+        return {"rows": rows, **run, "runs": [run]}
 
     growth = {
         "start": size(1, 1.0, 100.0),
         "sizes": [size(10_000, 3.0, 200.0), size(100_000, 21.0, 202.0)],
         "exponent": 1.0,
+        "cpu_exponent": 0.99,
         "memory_growth": 1.01,
     }
     columns, rows = table_of(growth)
     assert [len(row) for row in rows] == [len(columns)] * 2
-    assert rows[1] == ["100,000", "1", "21.0", "21.0–21.0", "5,000", "202", "202–202"]
+    assert rows[1] == ["100,000", "1", "21.0", "21.0–21.0", "10.5", "5,000", "202", "202–202"]
     assert verdict(growth) == (
-        "from 10,000 to 100,000 rows: seconds grow with rows to the power of 1.00 (beyond 1.0 s for a single row), "
-        "memory by +1.0%"
+        "from 10,000 to 100,000 rows: seconds grow with rows to the power of 1.00, those of processors 0.99 "
+        "(beyond 1.0 s for a single row), memory by +1.0%"
     )
 
 

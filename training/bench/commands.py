@@ -88,7 +88,7 @@ def files(
     rows: Annotated[
         list[int] | None, typer.Option(min=2, help="Rows of a file. Repeatable; else 10,000 to 1 million.")
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="How often files of up to 100,000 rows are classified.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="How often files of up to 30,000 rows are classified.")] = 3,
     threads: Annotated[int | None, typer.Option(min=1, help="Compute threads; else the free cores.")] = None,
     out: Annotated[
         Path, typer.Option(metavar="FILE", help="For the figures, as JSON; a picture lies beside it, as PNG.")

@@ -18,7 +18,7 @@ from models.progress import Progress
 #: Rows of the files.
 ROWS = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 #: Files of more rows than these are classified once.
-REPEATED = 100_000
+REPEATED = 30_000
 #: Real texts, of which others are made.
 _TEXTS = Path(__file__).parent.parent / "data/starter/train.jsonl"
 
@@ -32,7 +32,8 @@ def bench_files(
     """Time and memory of `feedback classify` over files of so many rows, from the start of the command to its end.
 
     Returns ``sizes``, for each what was measured and the medians; ``start``, the same of a file of one row;
-    ``exponent``, the power of the rows by which the seconds beyond those of the start grow (1 is linear); and
+    ``exponent``, the power of the rows by which the seconds beyond those of the start grow (1 is linear), and
+    ``cpu_exponent``, the same of the seconds of processors, which other work on the machine does not lengthen; and
     ``memory_growth``, the memory at the most rows by that at the fewest.
 
     Args:
@@ -66,7 +67,8 @@ def bench_files(
         "model": str(model),
         "start": one,
         "sizes": measured,
-        "exponent": round(_exponent(measured, one["seconds"]), 3),
+        "exponent": _exponent(measured, one, "seconds"),
+        "cpu_exponent": _exponent(measured, one, "cpu_seconds"),
         "memory_growth": round(measured[-1]["memory_mb"] / measured[0]["memory_mb"], 3),
     }
 
@@ -105,15 +107,14 @@ def _classified(model: Path, data: Path, options: list[str]) -> Watched:
 
 
 def _medians(rows: int, runs: list[Watched]) -> dict[str, Any]:
-    return {
-        "rows": rows,
-        "seconds": round(median(run.seconds for run in runs), 3),
-        "memory_mb": round(median(run.memory for run in runs), 1),
-        "runs": [{"seconds": round(run.seconds, 3), "memory_mb": round(run.memory, 1)} for run in runs],
-    }
+    told = [
+        {"seconds": round(run.seconds, 3), "cpu_seconds": round(run.cpu, 3), "memory_mb": round(run.memory, 1)}
+        for run in runs
+    ]
+    return {"rows": rows, **{name: median(run[name] for run in told) for name in told[0]}, "runs": told}
 
 
-def _exponent(measured: list[dict[str, Any]], start: float) -> float:
+def _exponent(measured: list[dict[str, Any]], start: dict[str, Any], name: str) -> float:
     """The slope of seconds against rows, both as logarithms."""
-    seconds = [math.log(max(size["seconds"] - start, 1e-3)) for size in measured]
-    return linear_regression([math.log(size["rows"]) for size in measured], seconds).slope
+    seconds = [math.log(max(size[name] - start[name], 1e-3)) for size in measured]
+    return round(linear_regression([math.log(size["rows"]) for size in measured], seconds).slope, 3)
