@@ -127,5 +127,5 @@ def start(
     if as_json:
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
         return
-    columns = ["command", "seconds", "lowest to highest", "wanted", ""]
+    columns = ["command", "seconds", "lowest to highest", "of processors", "wanted", ""]
     terminal.table("from start to end of a command", columns, [row_of(one) for one in found])

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from models import artifact
-from models.processes import watch_python
+from models.processes import Watched, watch_python
 from models.progress import Progress
 
 #: Seconds that the project allows itself, for each model with and without a transformer.
@@ -16,7 +16,8 @@ HELP, LINEAR, TRANSFORMER = 0.5, 1.5, 4.0
 
 
 def bench_start(model: Path, progress: Progress, *, repeats: int = 5) -> list[dict[str, Any]]:
-    """Seconds of each command, in turns: what it is, all that was measured, the median, the bound or None.
+    """Seconds of each command, in turns: what it is, all that was measured, the median, the median of what it used of
+    processors (other work on the machine does not lengthen that), and the bound or None.
 
     Args:
         model: which classifies one text.
@@ -27,7 +28,7 @@ def bench_start(model: Path, progress: Progress, *, repeats: int = 5) -> list[di
         FeedbackError: a command failed.
     """
     bound = TRANSFORMER if (model / artifact.TRANSFORMER).is_dir() else LINEAR
-    found = defaultdict(list)
+    found: dict[str, list[Watched]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="feedback-bench-") as name:
         folder = Path(name)
         (folder / "in.jsonl").write_text(json.dumps({"text": "The parcel came late"}), encoding="utf-8")
@@ -40,18 +41,24 @@ def bench_start(model: Path, progress: Progress, *, repeats: int = 5) -> list[di
         with progress.stage("starting commands", repeats + 1, "rounds") as advance:
             for turn in range(repeats + 1):
                 for what, (arguments, _) in commands.items():
-                    seconds = watch_python(arguments, folder / "log").seconds
+                    ran = watch_python(arguments, folder / "log")
                     if turn:
-                        found[what].append(round(seconds, 3))
+                        found[what].append(ran)
                 advance(1)
     return [
-        {"command": what, "seconds": found[what], "median": median(found[what]), "bound": most}
-        for what, (_, most) in commands.items()
+        {
+            "command": what,
+            "seconds": [round(run.seconds, 3) for run in runs],
+            "median": round(median(run.seconds for run in runs), 3),
+            "cpu": round(median(run.cpu for run in runs), 3),
+            "bound": commands[what][1],
+        }
+        for what, runs in found.items()
     ]
 
 
 def row_of(one: dict[str, Any]) -> list[str]:
-    """A command for people: median, lowest to highest, the bound and whether the median keeps it."""
+    """A command for people: median, lowest to highest, of processors, the bound and whether the median keeps it."""
     low, middle, high, bound = min(one["seconds"]), one["median"], max(one["seconds"]), one["bound"]
     kept = ["", ""] if bound is None else [f"< {bound}", "kept" if middle < bound else "missed"]
-    return [one["command"], f"{middle:.2f}", f"{low:.2f}–{high:.2f}", *kept]
+    return [one["command"], f"{middle:.2f}", f"{low:.2f}–{high:.2f}", f"{one['cpu']:.2f}", *kept]
