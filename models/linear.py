@@ -6,30 +6,34 @@ carries what the encoder does not know, and is the baseline the encoder has to b
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_matrix, hstack
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from models.files import write_json
 from models.labels import LabelSchema
 from models.scores import Array, Scores, probabilities_of
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 VOCABULARY = "vocabulary.json"
 WEIGHTS = "linear.safetensors"
 
 #: Words are runs of letters and digits; every other sign (emoji, "!") is a word of its own.
 _WORD = re.compile(r"\w+|[^\w\s]")
-_WORDS = {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": _WORD.pattern}
+_WORDS: Mapping[str, object] = {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": _WORD.pattern}
 #: Inside word boundaries; single characters carry Chinese, longer runs carry stems and typos.
-_CHARACTERS = {"analyzer": "char_wb", "ngram_range": (1, 5)}
+_LONGEST_RUN = 5
+_CHARACTERS: Mapping[str, object] = {"analyzer": "char_wb", "ngram_range": (1, _LONGEST_RUN)}
 #: Words of which the n-grams are remembered (all of them take 24 MB), and the longest such word: a run of Chinese is a
 #: sentence.
 _REMEMBERED, _LONGEST_WORD = 50_000, 24
@@ -79,7 +83,6 @@ class _Grams:
         self.idf = idf.astype(np.float32)
         # n-grams inside words depend on each word alone, and most words come again and again
         self._by_word = kind["analyzer"] == "char_wb"
-        self._split: Callable[[str], list[str]] = _vectorizer(kind).build_analyzer()
         self._remembered = lru_cache(_REMEMBERED)(self._of_word)
 
     def rows(self, texts: Sequence[str]) -> tuple[csr_matrix, Array]:
@@ -109,7 +112,7 @@ class _Grams:
 
     def _of_word(self, word: str) -> tuple[NDArray[np.int32], int]:
         """The columns of the n-grams that have one, as often as they come, and how many n-grams there are."""
-        grams = self._split(word)
+        grams = _runs(word)
         return self._known(grams), len(grams)
 
     def _of_text(self, text: str) -> tuple[NDArray[np.int32], int]:
@@ -131,7 +134,18 @@ def _to_unit_length(rows: csr_matrix) -> csr_matrix:
     return rows
 
 
-def _vectorizer(kind: Mapping[str, object], **options: object) -> TfidfVectorizer:
+def _runs(word: str) -> list[str]:
+    """The runs of characters of a word between blanks, as ``TfidfVectorizer`` counts them: the whole of a short one
+    once."""
+    between = f" {word} "
+    sizes = range(1, min(_LONGEST_RUN, len(between)) + 1)
+    return [between[start : start + size] for size in sizes for start in range(len(between) - size + 1)]
+
+
+def _vectorizer(kind: Mapping[str, object], **options: object) -> "TfidfVectorizer":
+    # imported here: it takes a second, and only training needs it
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     return TfidfVectorizer(**kind, **options, sublinear_tf=True, dtype=np.float32)
 
 

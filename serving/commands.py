@@ -1,17 +1,30 @@
 """The commands `classify` and `serve`: thin parsers around importable functions."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from models import terminal
 from models.errors import ConfigError
+from models.progress import Progress
 from serving.options import Columns, Model, Rules, Store, Threads, load_model
-from serving.settings import load_settings
+
+if TYPE_CHECKING:
+    from serving.bulk.engine import Engine
 
 classify = typer.Typer(add_completion=False)
 serve = typer.Typer(add_completion=False)
+
+
+class EngineName(StrEnum):
+    """What classifies a file: this process, or workers on Ray."""
+
+    PROCESS = "process"
+    RAY = "ray"
 
 
 @classify.command("classify")
@@ -26,6 +39,13 @@ def classify_command(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the same command was stopped, also by kill -9.")
     ] = False,
+    engine: Annotated[
+        EngineName, typer.Option(help="This process, or workers on Ray (needs the extra `ray`).")
+    ] = EngineName.PROCESS,
+    ray_address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A Ray cluster, or `auto`; else Ray is started here.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Workers on Ray; else one per free core.")] = None,
     threads: Threads = None,
 ) -> None:
     """Classify a file of feedback, row by row, of any size.
@@ -38,18 +58,44 @@ def classify_command(
     from serving.bulk.classifying import classify_file, shard_of
 
     columns, part = columns_of(column), shard_of(shard)
+    if engine is EngineName.PROCESS and (ray_address is not None or workers is not None):
+        raise ConfigError("--ray-address and --workers are for --engine ray; add it, or leave them out")
     progress = terminal.Terminal()
-    classifier = load_model(model, progress, threads)
-    try:
-        rows, left_out = classify_file(
-            classifier, source, out, progress=progress, columns=columns, shard=part, resume=resume, lost=_say_lost
-        )
-    except (KeyboardInterrupt, SystemExit, OSError):
-        terminal.say(f"stopped; the same command with --resume goes on (what is done is in {out}.work)")
-        raise
+    with _engine(engine, model, ray_address, workers, threads, progress) as at_work:
+        try:
+            rows, left_out = classify_file(
+                at_work, source, out, progress=progress, columns=columns, shard=part, resume=resume, lost=_say_lost
+            )
+        except (KeyboardInterrupt, SystemExit, OSError):
+            terminal.say(f"stopped; the same command with --resume goes on (what is done is in {out}.work)")
+            raise
     if left_out:
         terminal.warn(left_out)
     terminal.say(f"{rows:,} row(s) classified, written to {out}")
+
+
+@contextmanager
+def _engine(
+    name: EngineName,
+    model: Path,
+    address: str | None,
+    workers: int | None,
+    threads: int | None,
+    progress: Progress,
+) -> "Iterator[Engine]":
+    if name is EngineName.PROCESS:
+        from serving.bulk.engine import InProcess
+
+        yield InProcess(load_model(model, progress, threads))
+        return
+    try:
+        from serving.bulk.on_ray import on_ray
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"--engine ray: {error.name} is not installed; pip install 'feedback-classifier[ray]'"
+        ) from None
+    with on_ray(model, address=address, workers=workers, threads=threads, progress=progress) as engine:
+        yield engine
 
 
 def _say_lost(rows: int) -> None:
@@ -83,6 +129,7 @@ def serve_command(
 
     from serving.links import links_of
     from serving.server import DECIDED, ask, base_url, check_ended_well, delivering, read_samples, running, sample_rows
+    from serving.settings import load_settings
     from serving.store.schema import open_store
 
     if once and samples is None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.progress import Progress
-from serving.settings import CURRENT_MODEL
+from serving.places import CURRENT_MODEL
 
 if TYPE_CHECKING:
     from models.classifier import Classifier

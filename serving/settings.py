@@ -9,9 +9,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from models.errors import ConfigError
 from models.validation import describe
 from serving.batching.limits import Limits
+from serving.places import CURRENT_MODEL
 
-#: Where the model in service lies unless FEEDBACK_MODEL or --model says otherwise.
-CURRENT_MODEL = Path("artifacts/current")
 #: The database of items unless FEEDBACK_STORE or --store says otherwise.
 DEFAULT_STORE = "sqlite:///artifacts/feedback.db"
 

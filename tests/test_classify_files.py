@@ -17,12 +17,13 @@ from models.errors import ConfigError, DataError, InputError
 from models.progress import Silent
 from serving.bulk import classifying
 from serving.bulk.classifying import Shard, classify_file, shard_of
+from serving.bulk.engine import InProcess
 from serving.bulk.unfinished import open_unfinished
 
 
 @pytest.fixture(scope="module")
 def linear(linear_folder):
-    return Classifier.load(linear_folder)
+    return InProcess(Classifier.load(linear_folder))
 
 
 def rows(count):

@@ -43,6 +43,12 @@ def load_reader(
         ConfigError: the environment asks for a runtime that is not to be had.
     """
     threads = threads or free_cores()
+    name = chosen(folder, model_version, threads, wanted)
+    return open_reader(folder, schema, name, threads)
+
+
+def chosen(folder: Path, model_version: str, threads: int, wanted: str | None = None) -> Name:
+    """Which runtime the transformer part in ``folder`` is run by; see :func:`load_reader`."""
     admission = Admission.load(folder)
     names = [name for name in admission.names if runs_here(name)]
     wanted = wanted or os.environ.get(VARIABLE)
@@ -54,8 +60,7 @@ def load_reader(
     if wanted is None and len(names) > 1:
         key = json.dumps([model_version, cpu_name(), threads, *map(_version, _PACKAGES)])
         wanted = remembered(key, names, lambda: fastest(folder, names, threads))
-    name = next(name for name in names if wanted is None or name == wanted)
-    return open_reader(folder, schema, name, threads)
+    return next(name for name in names if wanted is None or name == wanted)
 
 
 def open_reader(folder: Path, schema: LabelSchema, name: Name, threads: int) -> EncoderReader:

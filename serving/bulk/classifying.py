@@ -1,12 +1,12 @@
 """Classifying a file of feedback: rows in, rows with predictions out, in constant memory."""
 
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from models.classifier import Classifier
 from models.errors import ConfigError, DataError
 from models.files import atomic_write, publish
 from models.formats import DATASET_PREFIX, count_rows
@@ -15,6 +15,7 @@ from models.readers import read_items
 from models.records import LabeledItem
 from models.rejects import Reject, Tally, line_of
 from serving.bulk.answers import FORMATS, PARQUET, lines_of
+from serving.bulk.engine import Engine
 from serving.bulk.unfinished import Unfinished, open_unfinished
 
 #: Rows that are read, classified and written together: enough for texts of like length to meet in the encoder.
@@ -51,7 +52,7 @@ class Classified(NamedTuple):
 
 
 def classify_file(
-    classifier: Classifier,
+    engine: Engine,
     source: str,
     out: Path,
     *,
@@ -69,7 +70,7 @@ def classify_file(
     or doubled.
 
     Args:
-        classifier: the model.
+        engine: the model at work.
         source: as :func:`models.readers.read_items` takes it.
         out: the file to write.
         progress: is told how far it is.
@@ -92,12 +93,12 @@ def classify_file(
         "source": _identity(source),
         "columns": dict(sorted((columns or {}).items())),
         "shard": str(shard),
-        "model": classifier.model.version,
+        "model": engine.version,
         "format": next(ending for ending in FORMATS if name.endswith(ending)),
     }
     with open_unfinished(out, work, packed=name.endswith(".gz"), resume=resume, lost=lost) as unfinished:
         tally = Tally(rejects, unfinished.done.rejects)
-        _classify(classifier, source, columns, shard, unfinished, tally, progress, name)
+        _classify(engine, source, columns, shard, unfinished, tally, progress, name)
         done = unfinished.done
         unfinished.mark()
         if done.rejects:
@@ -111,14 +112,14 @@ def classify_file(
             from serving.bulk.parquet import write_parquet
 
             with progress.stage(f"making a table of {out.name}"):
-                write_parquet(unfinished.answers, out, classifier.schema)
+                write_parquet(unfinished.answers, out, engine.schema)
         else:
             publish(unfinished.answers, out)
     return Classified(done.answers, tally.summary() if done.rejects else None)
 
 
 def _classify(
-    classifier: Classifier,
+    engine: Engine,
     source: str,
     columns: Mapping[str, str] | None,
     shard: Shard,
@@ -127,7 +128,7 @@ def _classify(
     progress: Progress,
     name: str,
 ) -> None:
-    beginning, lines = lines_of(name, classifier.schema)
+    beginning, _ = lines_of(name, engine.schema)
     before = unfinished.done.rows
     if beginning and not unfinished.done.answer_bytes:
         unfinished.add(0, beginning, 0, "", 0)
@@ -136,14 +137,30 @@ def _classify(
         total = count_rows(source)
     mine = None if total is None else len(range(shard.number - 1, total, shard.of))
     with progress.stage(f"classifying {source}", mine, "texts", done=before) as advance:
-        for chunk in _chunks(islice(rows, before, None)):
-            items = [one for one in chunk if not isinstance(one, Reject)]
-            bad = [one for one in chunk if isinstance(one, Reject)]
+        out: deque[_Rest] = deque()
+        for text in engine.lines(_items(_chunks(islice(rows, before, None)), out), name):
+            read, answered, bad = out.popleft()
             for reject in bad:
                 tally.add(reject)
-            answers = zip(items, classifier.predict(items), strict=True)
-            unfinished.add(len(chunk), lines(answers), len(items), "".join(map(line_of, bad)), len(bad))
-            advance(len(chunk))
+            unfinished.add(read, text, answered, "".join(map(line_of, bad)), len(bad))
+            advance(read)
+
+
+class _Rest(NamedTuple):
+    """Of a chunk whose items are being answered: its rows, how many of them are items, and the others."""
+
+    read: int
+    answered: int
+    bad: list[Reject]
+
+
+def _items(chunks: Iterator[list[LabeledItem | Reject]], out: deque[_Rest]) -> Iterator[list[LabeledItem]]:
+    """The items of each chunk; the rest of it goes to the end of ``out``."""
+    for chunk in chunks:
+        items = [one for one in chunk if not isinstance(one, Reject)]
+        bad = [one for one in chunk if isinstance(one, Reject)]
+        out.append(_Rest(len(chunk), len(items), bad))
+        yield items
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -12,12 +12,12 @@ from models.files import atomic_write, write_json
 PLAN = Path(__file__).parent / "quality.toml"
 STARTER = Path("training/data/starter")
 
-bench = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure the project beside others.")
+bench = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure the project.")
 
 
 @bench.callback()
 def _bench() -> None:
-    """Measure the project beside others: quality on public sets, speed."""
+    """Measure the project: quality on public sets and speed beside others, large files, a cold start."""
 
 
 @bench.command("quality")
@@ -80,3 +80,52 @@ def speed(
     for title, columns, rows in tables(report):
         terminal.table(title, columns, rows)
     terminal.say(f"figures and picture written to {out}: speed.json, speed.png")
+
+
+@bench.command("files")
+def files(
+    model: Annotated[Path, typer.Option(metavar="DIR", help="The model.")],
+    rows: Annotated[
+        list[int] | None, typer.Option(min=2, help="Rows of a file. Repeatable; else 10,000 to 1 million.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="How often files of up to 30,000 rows are classified.")] = 3,
+    threads: Annotated[int | None, typer.Option(min=1, help="Compute threads; else the free cores.")] = None,
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="For the figures, as JSON; a picture lies beside it, as PNG.")
+    ] = Path("artifacts/bench/files.json"),
+) -> None:
+    """Classify files of 10 thousand to 1 million written texts: do time and memory grow as they should?
+
+    Example: feedback bench files --model artifacts/current
+    """
+    from training.bench.files import ROWS, bench_files
+    from training.bench.growth import draw, table_of, verdict
+
+    growth = bench_files(model, terminal.Terminal(), rows=rows or ROWS, repeats=repeats, threads=threads)
+    write_json(out, growth)
+    draw(growth, out.with_suffix(".png"))
+    terminal.table(f"feedback classify --model {model}", *table_of(growth), left=0)
+    terminal.say(verdict(growth))
+    terminal.say(f"written to {out}, drawn in {out.with_suffix('.png')}")
+
+
+@bench.command("start")
+def start(
+    model: Annotated[Path, typer.Option(metavar="DIR", help="The model.")],
+    repeats: Annotated[int, typer.Option(min=1, help="How often each command is run.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Run commands that have hardly anything to do: how long does the program take to start?
+
+    Example: feedback bench start --model artifacts/current
+    """
+    import json
+
+    from training.bench.start import bench_start, row_of
+
+    found = bench_start(model, terminal.Terminal(), repeats=repeats)
+    if as_json:
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        return
+    columns = ["command", "seconds", "lowest to highest", "of processors", "wanted", ""]
+    terminal.table("from start to end of a command", columns, [row_of(one) for one in found])
