@@ -28,12 +28,13 @@ from models.progress import Advance, Silent
 from models.records import LabeledItem
 from training.config import TrainConfig
 from training.datasets import build, derive
-from training.finetune import finetune, fresh_model, make_trainer, rows_of
+from training.finetune import finetune, fresh_model
 from training.report.page import page
 from training.report.trials import rows as table_rows
 from training.report.trials import verdict
 from training.search import BATCH_SIZES, RANGES, search
 from training.train import train
+from training.trainer import make_trainer, rows_of
 
 GOOD = ["wonderful coffee", "great and friendly", "love it so much", "works very well", "really happy now"]
 BAD = ["broken on arrival", "terrible and rude", "never again please", "waste of my money", "really angry now"]

@@ -25,8 +25,8 @@ from models.text import fingerprint
 from training.config import TrainConfig
 from training.datasets import Row, build, derive, split
 from training.evaluate import evaluate_file
-from training.finetune import multi_task_loss
 from training.train import train
+from training.trainer import multi_task_loss
 
 GOOD = ["wonderful coffee", "great and friendly", "love it so much", "works very well", "really happy now"]
 BAD = ["broken on arrival", "terrible and rude", "never again please", "waste of my money", "really angry now"]

@@ -25,7 +25,8 @@ from models.labels import LabelSchema
 from models.progress import Advance, Progress
 from training.config import TrainConfig
 from training.datasets import Dataset
-from training.finetune import fresh_model, make_trainer, rows_of, tuned_arguments
+from training.finetune import fresh_model
+from training.trainer import make_trainer, rows_of, tuned_arguments
 
 #: Lowest and highest value; chosen on a logarithmic scale where the lowest is above zero.
 RANGES = {
