@@ -12,11 +12,12 @@ Predict = Callable[[Sequence[FeedbackItem]], Sequence[Prediction]]
 class Recent:
     """A ``predict`` that remembers its last ``most`` answers, about 2 kB each; no text is kept, only its digest.
 
-    For one model, and not for several threads at once.
+    For one model, and not for several threads at once. ``told`` is called with the number of items that were not
+    computed.
     """
 
-    def __init__(self, predict: Predict, most: int) -> None:
-        self._predict, self._most = predict, most
+    def __init__(self, predict: Predict, most: int, told: Callable[[int], None] = lambda items: None) -> None:
+        self._predict, self._most, self._told = predict, most, told
         self._kept: OrderedDict[bytes, Prediction] = OrderedDict()
 
     def __call__(self, items: Sequence[FeedbackItem]) -> list[Prediction]:
@@ -24,6 +25,7 @@ class Recent:
         keys = [_key(item) for item in items]
         found = {key: self._kept[key] for key in keys if key in self._kept}
         missing = {key: item for key, item in zip(keys, items, strict=True) if key not in found}
+        self._told(len(keys) - len(missing))
         if missing:
             found |= zip(missing, self._predict(list(missing.values())), strict=True)
         for key in dict.fromkeys(keys):

@@ -109,6 +109,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "QUEUE_WAIT": settings.queue_wait,
         "QUEUE_ITEMS": settings.queue_items,
         "QUEUE_ALWAYS": settings.queue_always,
+        "RECENT": settings.recent,
         "LABELSTUDIO_SECRET": settings.labelstudio_secret.get_secret_value() or None,
         "LABELSTUDIO_FOLDER": settings.labelstudio_folder.resolve(),
     }

@@ -22,6 +22,7 @@ from labeling.backend.blind import blind_items  # noqa: E402
 from labeling.backend.hints import leave_hint  # noqa: E402
 from labeling.studio.tasks import version_of_model  # noqa: E402
 from models.classifier import Classifier  # noqa: E402
+from models.recent import Recent  # noqa: E402
 from models.records import FeedbackItem, Prediction  # noqa: E402
 from serving.api import Explain, ItemResult, RawItems  # noqa: E402
 from serving.batching.batcher import Batcher  # noqa: E402
@@ -63,7 +64,12 @@ class FeedbackService:
         self._classifier = Classifier.load(settings.model, settings.threads)
         # what is loaded when it is first used is loaded before anybody waits
         self._classifier.predict([FeedbackItem(text="The first parcel arrived in time")])
-        self._batcher = Batcher(self._classifier.predict, settings.batching, _Metrics())
+        # only the thread that computes asks it
+        known = bentoml.metrics.Counter(
+            "feedback_recent_items", "Items answered as the same text was before"
+        )
+        predict = Recent(self._classifier.predict, settings.recent, known.inc)
+        self._batcher = Batcher(predict, settings.batching, _Metrics())
         changes = bentoml.metrics.Counter("feedback_rules_changes", "Changed rules files, taken or refused", ["result"])
         # rules the operator gave must fit the model; of the default ones some may never hold
         self._rules = LiveRules(

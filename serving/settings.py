@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     queue_wait: Annotated[float, Field(gt=0, le=TIMEOUT)] = Limits().wait
     queue_items: Annotated[int, Field(ge=MAX_ITEMS)] = Limits().waiting
     queue_always: Annotated[int, Field(ge=0)] = Limits().always
+    # answers of each worker to texts that came lately, about 2 kB each, so that what comes again is not computed
+    recent: Annotated[int, Field(ge=0)] = 5_000
     # seconds after which another worker takes what this one took; shorter than an attempt means that much is sent twice
     lease: Annotated[float, Field(ge=1)] = 60
     # what Label Studio proves itself with, and where what is known of its projects lies; without a secret it is refused

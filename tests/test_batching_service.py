@@ -33,7 +33,8 @@ def started(linear_folder, tmp_path_factory) -> Iterator[Callable[..., Service]]
 
     def start(**settings: str) -> Service:
         folder = tmp_path_factory.mktemp("service")
-        environment = {"FEEDBACK_MODEL": str(linear_folder), "FEEDBACK_THREADS": "1", **settings}
+        environment = {"FEEDBACK_MODEL": str(linear_folder), "FEEDBACK_THREADS": "1", "FEEDBACK_RECENT": "0"}
+        environment |= settings
         environment["FEEDBACK_STORE"] = f"sqlite:///{folder / 'feedback.db'}"
         services.append(Service(free_port(), environment, folder / "service.log"))
         services[-1].start()

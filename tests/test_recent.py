@@ -28,13 +28,15 @@ def items(*texts: str, language: str | None = None) -> list[FeedbackItem]:
 
 def test_the_answers_are_those_of_the_model_and_each_is_computed_once(classifier: Classifier) -> None:
     model = Counting(classifier)
-    recent = Recent(model, 10)
+    told: list[int] = []
+    recent = Recent(model, 10, told.append)
     asked = items("late again", "great", "late again")
     assert recent(asked) == classifier.predict(asked)
     assert [item.text for item in model.asked] == ["late again", "great"]
     assert recent(items("great", "new")) == classifier.predict(items("great", "new"))
     assert [item.text for item in model.asked[2:]] == ["new"]
     assert recent([]) == []
+    assert told == [1, 1, 0]
 
 
 def test_the_language_is_part_of_what_was_asked(classifier: Classifier) -> None:

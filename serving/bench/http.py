@@ -92,6 +92,8 @@ def bench_http(
     Returns:
         A row for each server and case, those of a server together.
     """
+    # what is measured is how texts are computed
+    settings = settings.model_copy(update={"recent": 0})
     rows = {(name, *case): Measured(name, *case, *([] for _ in range(7))) for name in NAMES for case in _CASES}
     with (
         tempfile.TemporaryDirectory(prefix="feedback-bench-") as folder,

@@ -41,6 +41,8 @@ def bench_intake(
         lists: requests a repeat.
         repeats: how often all is measured.
     """
+    # the texts come again and again, and are to be computed each time
+    settings = settings.model_copy(update={"recent": 0})
     fresh = _Fresh(texts)
     with progress.stage("model and database by themselves", repeats, "repeats") as advance:
         alone = _alone(settings, fresh, lists, repeats, advance)
