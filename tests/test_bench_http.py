@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from models.progress import Silent
 from serving.bench.commands import bench
-from serving.bench.http import Measured, bars, bench_http, quantile
+from serving.bench.http import Measured, PeerError, bars, bench_http, check_answers, quantile
 from serving.bench.http_report import COLUMNS, picture, table_rows
 from serving.bench.load import UNANSWERED, Callers, Load
 from serving.bench.servers import BENTOML, NAMES, OURS
@@ -96,6 +96,14 @@ def test_callers_send_note_and_count_what_they_get():
         before = seen["requests"]
         opened = callers.run(Load(port, "/x", [b"{}"], 0.2, 5, rate=100))
         assert seen["requests"] - before == len(opened.statuses) == 20
+
+
+def test_a_server_that_fails_has_no_figures():
+    failure = b"HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n"
+    with answering([FINE, failure, REFUSED]) as (port, _), Callers() as callers:
+        outcome = callers.run(Load(port, "/x", [b"{}"], 0.1, 5, rate=60))
+    with pytest.raises(PeerError, match="BentoML answered 500 to 2 of 6 requests, expected 200, 429 or 503"):
+        check_answers("BentoML", outcome)
 
 
 def test_who_is_told_to_wait_waits_and_who_is_not_answered_gives_up():

@@ -12,9 +12,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from models.errors import FeedbackError
 from models.progress import Advance, Progress
 from serving.bench.figures import Figure, at_least, at_most
-from serving.bench.load import Callers, Load, Outcome
+from serving.bench.load import UNANSWERED, Callers, Load, Outcome
 from serving.bench.servers import BENTOML, NAMES, OURS, PATH, Server, servers
 from serving.settings import Settings
 
@@ -30,6 +31,10 @@ WANTED_RATIO, WANTED_KEPT, WANTED_REFUSAL, WANTED_ALONE = 140.0, 80.0, 50.0, 60.
 MOST_BUSY = 0.8
 #: Status of answers that refuse, and different texts that are sent by turns.
 _REFUSED, _TEXTS = (429, 503), 4096
+
+
+class PeerError(FeedbackError):
+    """A server failed at what it was asked, so that its figures would say nothing of its speed."""
 
 
 class Measured(NamedTuple):
@@ -91,6 +96,9 @@ def bench_http(
 
     Returns:
         A row for each server and case, those of a server together.
+
+    Raises:
+        PeerError: a server failed; slow answers are figures, wrong ones are none.
     """
     # what is measured is how texts are computed
     settings = settings.model_copy(update={"recent": 0})
@@ -129,6 +137,7 @@ def _measure(
         load = Load(server.port, PATH, bodies, seconds if keep else min(1.0, seconds), timeout, count, rate)
         before = server.cpu()
         outcome = callers.run(load)
+        check_answers(server.name, outcome)
         if items == 1:
             best = max(best, outcome.rate(200))
         if keep:
@@ -145,6 +154,16 @@ def _note(row: Measured, outcome: Outcome, items: int, cpu: float) -> None:
     row.refusal.append(quantile(refusals, 0.99))
     row.cpu.append(1000 * cpu / (items * len(results)) if results else float("nan"))
     row.busy.append(outcome.busy)
+
+
+def check_answers(name: str, outcome: Outcome) -> None:
+    """Raise PeerError if any request was answered by anything but a result or a refusal."""
+    failed = [status for status in outcome.statuses if status not in (200, *_REFUSED, UNANSWERED)]
+    if failed:
+        raise PeerError(
+            f"{name} answered {failed[0]} to {len(failed):,} of {len(outcome.statuses):,} requests, expected 200, "
+            f"{_REFUSED[0]} or {_REFUSED[1]}; its messages stand above"
+        )
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
