@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -62,16 +63,19 @@ def running(settings: Settings, host: str, port: int, progress: Progress) -> Ite
     check_port(host, port)
     environment = _environment(settings)
     command = [sys.executable, "-m", "bentoml", "serve", SERVICE, "--working-dir", str(ROOT), "--quiet"]
-    process = subprocess.Popen([*command, "--host", host, "--port", str(port)], env=environment, cwd=ROOT)
-    # whoever stops this process means the service
-    previous = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-    try:
-        with progress.stage("starting the service"):
-            wait_until_ready(process, base_url(host, port))
-        yield process
-    finally:
-        end(process)
-        signal.signal(signal.SIGTERM, previous)
+    with tempfile.TemporaryDirectory(prefix="feedback-serve-") as home:
+        # in a shared one BentoML would remove the figures of whatever else serves
+        environment["BENTOML_HOME"] = home
+        process = subprocess.Popen([*command, "--host", host, "--port", str(port)], env=environment, cwd=ROOT)
+        # whoever stops this process means the service
+        previous = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        try:
+            with progress.stage("starting the service"):
+                wait_until_ready(process, base_url(host, port))
+            yield process
+        finally:
+            end(process)
+            signal.signal(signal.SIGTERM, previous)
 
 
 @contextmanager

@@ -33,6 +33,7 @@ from serving.item_page import ItemPages  # noqa: E402
 from serving.links import links_of  # noqa: E402
 from serving.parent import end_with_parent  # noqa: E402
 from serving.readiness import Readiness, ReadinessDetail  # noqa: E402
+from serving.request_metrics import RequestMetrics  # noqa: E402
 from serving.routing.check import checked_rules  # noqa: E402
 from serving.routing.compiled import Rules  # noqa: E402
 from serving.routing.load import DEFAULT_RULES, load_rules  # noqa: E402
@@ -52,6 +53,7 @@ _TURN = 0.0005
     workers=_settings.workers,
     traffic={"timeout": TIMEOUT, "max_concurrency": MAX_UNDER_WAY * _settings.workers},
     logging={"access": {"enabled": False}},
+    metrics={"enabled": False},  # see serving.request_metrics
     # spans cost half as much as all else of a request, and go nowhere without an exporter
     tracing={} if _settings.tracing else {"excluded_urls": [".*"]},
 )
@@ -59,18 +61,19 @@ class FeedbackService:
     """Classifies customer feedback and says which team owns it."""
 
     def __init__(self) -> None:
+        # not before: the place where workers put their figures is known when BentoML has started
+        from prometheus_client import Counter
+
         end_with_parent("bentoml")
         settings = _settings
         self._classifier = Classifier.load(settings.model, settings.threads)
         # what is loaded when it is first used is loaded before anybody waits
         self._classifier.predict([FeedbackItem(text="The first parcel arrived in time")])
         # only the thread that computes asks it
-        known = bentoml.metrics.Counter(
-            "feedback_recent_items", "Items answered as the same text was before"
-        )
+        known = Counter("feedback_recent_items", "Items answered as the same text was before")
         predict = Recent(self._classifier.predict, settings.recent, known.inc)
         self._batcher = Batcher(predict, settings.batching, _Metrics())
-        changes = bentoml.metrics.Counter("feedback_rules_changes", "Changed rules files, taken or refused", ["result"])
+        changes = Counter("feedback_rules_changes", "Changed rules files, taken or refused", ["result"])
         # rules the operator gave must fit the model; of the default ones some may never hold
         self._rules = LiveRules(
             settings.rules or DEFAULT_RULES,
@@ -139,7 +142,8 @@ class _Metrics:
     """Counts batches, waiting and refusals for /metrics."""
 
     def __init__(self) -> None:
-        metrics: Any = bentoml.metrics
+        import prometheus_client as metrics
+
         self._items = metrics.Histogram(
             "feedback_batch_items", "Items computed together", buckets=(1, 2, 4, 8, 16, 32, 64)
         )
@@ -183,6 +187,7 @@ _answerer: list[Answerer] = []
 #: What /classify works with.
 _classifying: list[Classifying] = []
 # the first is the outermost
+_service.add_asgi_middleware(RequestMetrics)
 _service.add_asgi_middleware(ItemPages, backend=lambda: _backend[0] if _backend else None)
 _service.add_asgi_middleware(ClassifyRoute, classifying=lambda: _classifying[0] if _classifying else None)
 _service.add_asgi_middleware(Gate, max_body=MAX_BODY, shapes={})

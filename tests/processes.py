@@ -143,6 +143,8 @@ class Service(Process):
 
     def __init__(self, port: int, environment: Mapping[str, str], log: Path) -> None:
         command = [sys.executable, "-m", "bentoml", "serve", SERVICE, "--working-dir", str(ROOT), "--quiet"]
+        # a home of its own: BentoML removes the figures of whatever else serves from there
+        environment = {"BENTOML_HOME": f"{log}.bentoml", **environment}
         super().__init__([*command, "--host", "127.0.0.1", "--port", str(port)], environment, log)
         self.url = f"http://127.0.0.1:{port}"
 
