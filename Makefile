@@ -12,7 +12,7 @@ PORT ?= 3000
 # further options for `feedback train` in the demo, e.g. TRAIN='--encoder none'
 TRAIN ?=
 
-.PHONY: help install demo labelstudio bench-quality bench-labels bench-store test coverage soak chromium browser lint clean
+.PHONY: help install demo labelstudio bench bench-quality bench-labels bench-store test coverage soak chromium browser lint clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -62,6 +62,21 @@ bench-labels: .venv/installed $(if $(LABEL_STUDIO_BIN),,.venv-labelstudio/instal
 
 bench-store: $(DEMO)/manifest.json  ## taking in, delivering, asking a million items; STORE=postgresql://… for another
 	@$(BIN)/feedback deliver bench --model $(DEMO) $(if $(STORE),--store $(STORE))
+
+# a model with an encoder, and one of n-grams alone; BENCH_ROUNDS=1 is quick and rough
+BENCH_ROUNDS ?= 5
+BENCH := artifacts/bench
+$(BENCH)/linear/manifest.json: | .venv/installed
+	@$(BIN)/feedback train --data $(STARTER)/train.jsonl --dev $(STARTER)/dev.jsonl --labels models/labels.toml \
+		--encoder none --out $(BENCH)/linear
+
+bench: .venv/installed-test $(DEMO)/manifest.json $(BENCH)/linear/manifest.json  ## speed of model, training, service, files and start, beside others
+	@$(BIN)/feedback bench speed --model $(DEMO) --rounds $(BENCH_ROUNDS) --out $(BENCH)
+	$(BIN)/feedback bench training --seeds $(BENCH_ROUNDS) --set threads=1 --out $(BENCH)/training.json
+	$(BIN)/feedback bench service --model $(BENCH)/linear --repeats $(BENCH_ROUNDS) --out $(BENCH)
+	$(BIN)/feedback bench files --model $(BENCH)/linear --repeats $(BENCH_ROUNDS) --threads 1 --out $(BENCH)/files.json
+	$(BIN)/feedback bench start --model $(DEMO) --repeats $(BENCH_ROUNDS) --out $(BENCH)/start.json
+	$(BIN)/feedback bench summary --out $(BENCH)
 
 lint: .venv/installed-test  ## linters, types, import contracts
 	@$(BIN)/ruff check

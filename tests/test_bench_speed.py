@@ -13,7 +13,7 @@ from models.errors import ArtifactError
 from models.progress import Silent
 from models.reading import ENCODER, fast_tokeniser
 from training.bench.speed.ours import CASCADE, CHOSEN, LINEAR
-from training.bench.speed.run import bars, bench_speed
+from training.bench.speed.run import bench_speed
 from training.bench.speed.texts import of_length
 
 
@@ -45,7 +45,7 @@ def test_all_take_part_and_say_the_same(model_folder: Path, few: Path, tmp_path:
         if name.startswith(("transformers", "sentence", "SetFit", "ours, torch-fp32")):
             assert rate["shift"] < 1e-4, name
             assert rate["changed"] == 0
-    assert len(bars(report)) == 5
+    assert len(report["bars"]) == 5
     assert set(report["cascade"]["macro_f1"]) == {"category", "sentiment"}
 
 

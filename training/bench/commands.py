@@ -11,6 +11,8 @@ from models.files import atomic_write, write_json
 
 PLAN = Path(__file__).parent / "quality.toml"
 STARTER = Path("training/data/starter")
+#: For figures and pictures.
+OUT = Path("artifacts/bench")
 
 bench = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure the project.")
 
@@ -58,7 +60,7 @@ def speed(
         Path, typer.Option(metavar="FILE", help="Labelled rows that peers by n-grams learn from.")
     ] = STARTER / "train.jsonl",
     test: Annotated[Path, typer.Option(metavar="FILE", help="Labelled rows to answer.")] = STARTER / "test.jsonl",
-    out: Annotated[Path, typer.Option(metavar="DIR", help="For figures and picture.")] = Path("artifacts/bench"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="For figures and picture.")] = OUT,
     texts: Annotated[int, typer.Option(min=1, help="Posts, and reviews, to make of the test rows.")] = 256,
     rounds: Annotated[int, typer.Option(min=1, help="Times that all are measured.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
@@ -92,17 +94,17 @@ def files(
     threads: Annotated[int | None, typer.Option(min=1, help="Compute threads; else the free cores.")] = None,
     out: Annotated[
         Path, typer.Option(metavar="FILE", help="For the figures, as JSON; a picture lies beside it, as PNG.")
-    ] = Path("artifacts/bench/files.json"),
+    ] = OUT / "files.json",
 ) -> None:
     """Classify files of 10 thousand to 1 million written texts: do time and memory grow as they should?
 
     Example: feedback bench files --model artifacts/current
     """
     from training.bench.files import ROWS, bench_files
-    from training.bench.growth import draw, table_of, verdict
+    from training.bench.growth import bars, draw, table_of, verdict
 
     growth = bench_files(model, terminal.Terminal(), rows=rows or ROWS, repeats=repeats, threads=threads)
-    write_json(out, growth)
+    write_json(out, {**growth, "bars": bars(growth)})
     draw(growth, out.with_suffix(".png"))
     terminal.table(f"feedback classify --model {model}", *table_of(growth), left=0)
     terminal.say(verdict(growth))
@@ -113,19 +115,81 @@ def files(
 def start(
     model: Annotated[Path, typer.Option(metavar="DIR", help="The model.")],
     repeats: Annotated[int, typer.Option(min=1, help="How often each command is run.")] = 5,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="For the figures, as JSON.")] = OUT / "start.json",
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Run commands that have hardly anything to do: how long does the program take to start?
 
     Example: feedback bench start --model artifacts/current
     """
-    import json
-
-    from training.bench.start import bench_start, row_of
+    from training.bench.start import bars, bench_start, row_of
 
     found = bench_start(model, terminal.Terminal(), repeats=repeats)
+    write_json(out, {"commands": found, "bars": bars(found)})
     if as_json:
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        sys.stdout.write(out.read_text(encoding="utf-8"))
         return
     columns = ["command", "seconds", "lowest to highest", "of processors", "wanted", ""]
     terminal.table("from start to end of a command", columns, [row_of(one) for one in found])
+
+
+@bench.command("training")
+def training(
+    data: Annotated[Path, typer.Option(metavar="FILE", help="Labelled rows to learn from.")] = STARTER / "train.jsonl",
+    dev: Annotated[Path, typer.Option(metavar="FILE", help="Labelled rows to measure by.")] = STARTER / "dev.jsonl",
+    labels: Annotated[Path, typer.Option(metavar="FILE", help="Label schema.")] = Path("models/labels.toml"),
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of our training. Repeatable.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many trainings of each kind.")] = 5,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="For the figures, as JSON.")] = OUT / "training.json",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Train to the same quality as the Trainer with its own settings does, and with few labels beside SetFit.
+
+    Needs the extra `peers`. Example: feedback bench training --set threads=1
+    """
+    from models.labels import LabelSchema
+    from models.readers import read_items
+    from models.rejects import Reject
+    from training.bench.learning import FEW, bench_learning, table
+    from training.config import load_config
+
+    rows, held = ([item for item in read_items(str(file)) if not isinstance(item, Reject)] for file in (data, dev))
+    config = load_config(None, setting or [])
+    numbers = range(config.seed, config.seed + seeds)
+    report = bench_learning(rows, held, LabelSchema.load(labels), config, numbers, terminal.Terminal())
+    write_json(out, report)
+    if as_json:
+        sys.stdout.write(out.read_text(encoding="utf-8"))
+        return
+    columns = [
+        "seed",
+        "macro-F1 of the Trainer",
+        "ours as far, s",
+        "the Trainer, s",
+        f"ours, {FEW} rows a label",
+        "SetFit",
+    ]
+    terminal.table(f"training, {report['rows']:,} rows, {report['task']}", columns, table(report))
+
+
+@bench.command("summary")
+def summary(
+    folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the figures lie.")] = OUT,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """All that is wanted and was measured, in one table and one picture (summary.json, summary.png).
+
+    Example: make bench
+    """
+    from training.bench.bars import picture, read_bars, table
+
+    found = read_bars(folder)
+    write_json(folder / "summary.json", [{"about": about, **bar} for about, bar in found])
+    picture(found, folder / "summary.png")
+    if as_json:
+        sys.stdout.write((folder / "summary.json").read_text(encoding="utf-8"))
+        return
+    terminal.table("What the project wants to reach", ["", "", "found", "wanted", ""], table(found), left=2)
+    terminal.say(f"written to {folder}: summary.json, summary.png")

@@ -8,8 +8,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from models.files import atomic_write
+from training.bench.bars import Bar, at_most
 from training.bench.files import Growth
 from training.report.pictures import BLUE, GREY, RED, STYLE
+
+#: What counts as linear, and as flat.
+LINEAR, FLAT = 1.05, 1.25
 
 
 def table_of(growth: Growth) -> tuple[list[str], list[list[str]]]:
@@ -43,6 +47,14 @@ def verdict(growth: Growth) -> str:
         f"processors {growth['cpu_exponent']:.2f} (beyond {growth['start']['seconds']:.1f} s for a single row), "
         f"memory by {growth['memory_growth'] - 1:+.1%}"
     )
+
+
+def bars(growth: Growth) -> list[Bar]:
+    """Cost grows with the rows, and memory does not."""
+    return [
+        at_most("seconds of processors, power of the rows", LINEAR, growth["cpu_exponent"]),
+        at_most("memory at the most rows, times that at the fewest", FLAT, growth["memory_growth"]),
+    ]
 
 
 def draw(growth: Growth, path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from models import artifact
 from models.processes import Watched, watch_python
 from models.progress import Progress
+from training.bench.bars import Bar, at_most
 
 #: Seconds that the project allows itself, for each model with and without a transformer.
 HELP, LINEAR, TRANSFORMER = 0.5, 1.5, 4.0
@@ -54,6 +55,13 @@ def bench_start(model: Path, progress: Progress, *, repeats: int = 5) -> list[di
             "bound": commands[what][1],
         }
         for what, runs in found.items()
+    ]
+
+
+def bars(found: list[dict[str, Any]]) -> list[Bar]:
+    """Medians beside their bounds."""
+    return [
+        at_most(f"{one['command']}, seconds", one["bound"], one["median"]) for one in found if one["bound"] is not None
     ]
 
 

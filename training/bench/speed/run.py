@@ -17,6 +17,7 @@ from models.runtimes.machine import cpu_name
 from models.text import normalise
 from models.threads import use_threads
 from training import datasets
+from training.bench.bars import Bar, at_least
 from training.bench.speed.contender import Contender
 from training.bench.speed.encoder_peers import encoder_peers
 from training.bench.speed.floor import floors
@@ -65,30 +66,29 @@ def bench_speed(
     with progress.stage("training the peers"):
         grams = gram_peers(datasets.build(learn, schema), schema.tasks[task], task)
     contenders = [*own, *encoder_peers(part, schema, task), *grams, *floors(_config(part), tokenise, longest)]
+    measured = [_on(one, contenders, folder, classifier, task, rounds, progress) for one in sets]
     return {
         "machine": cpu_name(),
         "model": classifier.model.model_dump(),
         "chosen": getattr(getattr(classifier.transformer, "runtime", None), "name", None),
         "cascade": _cascade(classifier, items),
-        "sets": [_on(one, contenders, folder, classifier, task, rounds, progress) for one in sets],
+        "sets": measured,
+        "bars": bars(measured),
     }
 
 
-def bars(report: dict[str, Any]) -> list[tuple[str, float, float, bool]]:
-    """Of every bound: what it is about, what was wanted, what was found, whether that is enough."""
-    posts, _, rows = ({rate["name"]: rate["median"] for rate in one["rates"]} for one in report["sets"])
-    pipeline, whole = (
-        max(rate for name, rate in some.items() if name.startswith("transformers")) for some in (posts, rows)
-    )
-    floor = max(rate for name, rate in posts.items() if name.startswith("floor"))
-    found = [
-        ("encoder, times transformers.pipeline (posts)", BY_ENCODER, posts[CHOSEN] / pipeline),
-        ("encoder, share of the floor (posts)", OF_FLOOR, posts[CHOSEN] / floor),
-        ("with the cascade, times transformers.pipeline (rows as they are)", BY_CASCADE, rows[CASCADE] / whole),
-        ("n-grams, texts a second (posts)", BY_GRAMS, posts[LINEAR]),
-        ("n-grams, times scikit-learn (posts)", OF_SCIKIT, posts[LINEAR] / posts["scikit-learn, TF-IDF"]),
+def bars(sets: Sequence[dict[str, Any]]) -> list[Bar]:
+    """Every bound, and what was found on the ``sets``."""
+    posts, _, rows = ({rate["name"]: rate["median"] for rate in one["rates"]} for one in sets)
+    pipeline, whole = (_best(some, "transformers") for some in (posts, rows))
+    floor = _best(posts, "floor")
+    return [
+        at_least("encoder, times transformers.pipeline (posts)", BY_ENCODER, posts[CHOSEN] / pipeline),
+        at_least("encoder, share of the floor (posts)", OF_FLOOR, posts[CHOSEN] / floor),
+        at_least("with the cascade, times transformers.pipeline (rows as they are)", BY_CASCADE, rows[CASCADE] / whole),
+        at_least("n-grams, texts a second (posts)", BY_GRAMS, posts[LINEAR]),
+        at_least("n-grams, times scikit-learn (posts)", OF_SCIKIT, posts[LINEAR] / posts["scikit-learn, TF-IDF"]),
     ]
-    return [(name, wanted, value, value >= wanted) for name, wanted, value in found]
 
 
 def _best(rates: Mapping[str, float], beginning: str) -> float:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from models.files import atomic_write
+from training.bench.bars import table
 from training.bench.speed.ours import CHOSEN, LINEAR
-from training.bench.speed.run import bars
 
 COLUMNS = ["", "texts a second", "lowest–highest", "beside the best other", "largest shift", "other answers"]
 #: What each group is compared with; the floor stands for itself.
@@ -32,10 +32,7 @@ def tables(report: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]
                 ]
             )
         found.append((f"{one['name']} ({one['texts']} of {one['tokens']:.0f} tokens), one core", COLUMNS, rows))
-    rows = [
-        [name, f"{value:,.2f}" if value < 100 else f"{value:,.0f}", f"≥ {wanted:,}", "kept" if kept else "missed"]
-        for name, wanted, value, kept in bars(report)
-    ]
+    rows = [each[1:] for each in table([("", bar) for bar in report["bars"]])]
     cascade = report["cascade"]
     for task, (some, every) in cascade["macro_f1"].items():
         shown = f"{some:.3f} with it, {every:.3f} without"
