@@ -203,9 +203,11 @@ def bars(rows: Sequence[Measured]) -> list[Figure]:
             [100 * kept / max(most, 1e-9) for kept, most in zip(over.goodput, best, strict=True)],
             WANTED_KEPT,
         ),
+        # where nobody was refused there is none
         *(
-            [at_most(f"p99 of refusals at {OVERLOAD} times the best rate", "ms", refusals, WANTED_REFUSAL)]
-            * bool(refusals)
+            at_most(f"p99 of refusals at {OVERLOAD} times the best rate", "ms", some, WANTED_REFUSAL)
+            for some in [refusals]
+            if some
         ),
         at_most("p99 of a lone request", "ms", known[OURS, 1, 1].p99, WANTED_ALONE),
     ]

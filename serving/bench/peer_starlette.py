@@ -22,7 +22,7 @@ from starlette.routing import Route  # noqa: E402
 
 from models import artifact  # noqa: E402
 from models.classifier import Classifier  # noqa: E402
-from models.reading import ENCODER  # noqa: E402
+from models.reading import ENCODER, settings_of  # noqa: E402
 from models.records import FeedbackItem  # noqa: E402
 
 Answer = Callable[[Sequence[str]], list[Any]]
@@ -42,7 +42,8 @@ def _answerer(folder: Path) -> Answer:
     tokenizer = AutoTokenizer.from_pretrained(encoder)
     network = AutoModelForSequenceClassification.from_pretrained(encoder, num_labels=12)
     classify = pipeline("text-classification", model=network, tokenizer=tokenizer, device="cpu")
-    return lambda texts: classify(list(texts), truncation=True, top_k=None)
+    longest = settings_of(folder / artifact.TRANSFORMER)["max_length"]
+    return lambda texts: classify(list(texts), truncation=True, max_length=longest, top_k=None)
 
 
 @asynccontextmanager

@@ -61,7 +61,7 @@ def speed(
     ] = STARTER / "train.jsonl",
     test: Annotated[Path, typer.Option(metavar="FILE", help="Labelled rows to answer.")] = STARTER / "test.jsonl",
     out: Annotated[Path, typer.Option(metavar="DIR", help="For figures and picture.")] = OUT,
-    texts: Annotated[int, typer.Option(min=1, help="Posts, and reviews, to make of the test rows.")] = 256,
+    texts: Annotated[int, typer.Option(min=1, help="Posts, and reviews, to make of the test rows.")] = 128,
     rounds: Annotated[int, typer.Option(min=1, help="Times that all are measured.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
