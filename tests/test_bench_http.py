@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from support import STARTER, read_jsonl
+from support import STARTER, free_port, read_jsonl
 from typer.testing import CliRunner
 
 from models.progress import Silent
