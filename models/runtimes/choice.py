@@ -58,7 +58,8 @@ def chosen(folder: Path, model_version: str, threads: int, wanted: str | None = 
             "others are not admitted for this model, or do not run on this machine"
         )
     if wanted is None and len(names) > 1:
-        key = json.dumps([model_version, cpu_name(), threads, *map(_version, _PACKAGES)])
+        # which are admitted is part of it: the rules for that may change with a version of this program
+        key = json.dumps([model_version, cpu_name(), threads, *names, *map(_version, _PACKAGES)])
         wanted = remembered(key, names, lambda: fastest(folder, names, threads))
     return next(name for name in names if wanted is None or name == wanted)
 
