@@ -4,9 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
-from models.records import FeedbackItem, Prediction
-
-Predict = Callable[[Sequence[FeedbackItem]], Sequence[Prediction]]
+from models.records import FeedbackItem, Predict, Prediction
 
 
 class Recent:

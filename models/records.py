@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Annotated, Literal, Self
@@ -251,3 +251,7 @@ class Prediction(BaseModel):
     def abstained(self) -> bool:
         """Whether any task abstained."""
         return any(task.abstained for task in self.tasks.values())
+
+
+#: What a model does: a prediction for each item, in order.
+Predict = Callable[[Sequence[FeedbackItem]], Sequence[Prediction]]

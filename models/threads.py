@@ -11,8 +11,8 @@ from pathlib import Path
 #: GNU OpenMP, which torch uses, reads it when it is loaded. Fine-tuning on two cores: as fast as
 #: the default when both are free (99 to 88 texts/s), 1.8 times as fast when one is busy (54 to 30).
 _SHORT_SPIN = ("GOMP_SPINCOUNT", "1000")
-#: OpenBLAS, which NumPy and SciPy use, spins whatever one tells it. Training the linear part on the starter data, both
-#: cores busy with other work: 189 s with two threads, 27 s with one.
+#: OpenBLAS, which NumPy and SciPy use, spins whatever one tells it. ``feedback train --encoder none`` on the starter
+#: data, both cores busy with other work: 189 s with OPENBLAS_NUM_THREADS=2, 27 s with 1.
 _ONE_FOR_NUMPY = ("OPENBLAS_NUM_THREADS", "1")
 
 

@@ -5,7 +5,6 @@ for every request, which takes longer than all else.
 """
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable, MutableMapping, Sequence
@@ -21,7 +20,7 @@ from serving.batching.batcher import Batcher
 from serving.batching.limits import OverloadedError
 from serving.batching.turn import Said
 from serving.classify import checked, results_of
-from serving.gate import App, Gate, Receive, Send
+from serving.gate import App, Gate, Receive, Send, error_body, send_answer
 from serving.routing.compiled import Rules
 from serving.settings import MAX_BODY, TIMEOUT
 
@@ -80,12 +79,12 @@ class ClassifyRoute:
             return
         ready = self._classifying()
         if ready is None:
-            await _send(send, 503, _error("the service is starting"), _SOON)
+            await _later(send, 503, "the service is starting", _SOON)
             return
         try:
             ready.batcher.check()
         except OverloadedError as error:
-            await _send(send, 429, _error(str(error)), error.retry_after)
+            await _refuse(send, error)
             return
         await self._own({**scope, "ready": ready}, receive, send)
 
@@ -95,7 +94,7 @@ class ClassifyRoute:
         try:
             answer = ready.enter(wanted.items, wanted.explain, _RESULTS.dump_json)
         except OverloadedError as error:
-            await _send(send, 429, _error(str(error)), error.retry_after)
+            await _refuse(send, error)
             return
         listening = asyncio.ensure_future(_until_gone(receive, answer))
         try:
@@ -105,12 +104,12 @@ class ClassifyRoute:
                 return
             raise
         except FeedbackError as error:
-            await _send(send, error.http_status, _error(str(error)))
+            await send_answer(send, error.http_status, error_body(str(error)))
         except Exception as error:  # noqa: BLE001  (what it says may be what a customer wrote)
             log.error("a request failed: %s", type(error).__name__)
-            await _send(send, 500, _error("the model failed; the log of the service says more"))
+            await send_answer(send, 500, error_body("the model failed; the log of the service says more"))
         else:
-            await _send(send, 200, body)
+            await send_answer(send, 200, body)
         finally:
             listening.cancel()
 
@@ -122,13 +121,9 @@ async def _until_gone(receive: Receive, answer: "asyncio.Future[bytes]") -> None
     answer.cancel()
 
 
-def _error(message: str) -> bytes:
-    return json.dumps({"error": message}).encode()
+async def _refuse(send: Send, error: OverloadedError) -> None:
+    await _later(send, error.http_status, str(error), error.retry_after)
 
 
-async def _send(send: Send, status: int, body: bytes, retry_after: int | None = None) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if retry_after is not None:
-        headers.append((b"retry-after", str(retry_after).encode()))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+async def _later(send: Send, status: int, message: str, seconds: int) -> None:
+    await send_answer(send, status, error_body(message), [(b"retry-after", str(seconds).encode())])

@@ -23,10 +23,11 @@ from starlette.routing import Route
 
 from models.errors import FeedbackError, InputError
 from models.labels import LabelSchema
+from models.records import Predict
 from models.validation import describe
 from serving.api import ClassifyRequest
 from serving.gate import App, Receive, Send
-from serving.intake import Predict, TakenItem, take
+from serving.intake import TakenItem, take
 from serving.life import Act, Words, act, act_on_group
 from serving.links import Links
 from serving.routing.compiled import Rules

@@ -4,7 +4,7 @@ BentoML's own parsing accepts bodies of any size, form data, NaN, duplicate and 
 """
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, JsonValue, RootModel, ValidationError
@@ -130,9 +130,23 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 async def _answer(send: Send, refusal: RefusedError) -> None:
-    body = json.dumps({"error": str(refusal)}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if refusal.status == 413:
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    closing = [(b"connection", b"close")] if refusal.status == 413 else []
+    await send_answer(send, refusal.status, error_body(str(refusal)), closing)
+
+
+def error_body(message: str) -> bytes:
+    """What is said of an error, as JSON."""
+    return json.dumps({"error": message}).encode()
+
+
+async def send_answer(
+    send: Send,
+    status: int,
+    body: bytes,
+    more: Sequence[tuple[bytes, bytes]] = (),
+    content_type: bytes = b"application/json",
+) -> None:
+    """Answer a request from a middleware, with ``more`` headers."""
+    headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode()), *more]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

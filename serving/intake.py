@@ -1,21 +1,19 @@
 """From raw items to stored ones: check each, answer those that are known, predict and decide the others, store them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, JsonValue
 from sqlalchemy import Engine
 
-from models.records import FeedbackItem, Prediction
+from models.records import FeedbackItem, Predict, Prediction
 from serving.classify import checked, id_of
 from serving.routing.compiled import Rules
 from serving.routing.decide import decide
 from serving.routing.decision import Decision
 from serving.similar import Similar
 from serving.store.intake import Entry, Receipt, accept, find_known, name_of, receipt_of
-
-Predict = Callable[[Sequence[FeedbackItem]], Sequence[Prediction]]
 
 
 class TakenItem(BaseModel):

@@ -9,7 +9,7 @@ import time
 from collections.abc import MutableMapping
 from typing import Any
 
-from serving.gate import App, Message, Receive, Send
+from serving.gate import App, Message, Receive, Send, send_answer
 
 PATH = "/metrics"
 #: What is told apart; all that lies below one of these counts as that.
@@ -36,10 +36,7 @@ class RequestMetrics:
             self._figures = _Figures()
         if scope["path"] == PATH:
             body = await asyncio.get_running_loop().run_in_executor(None, self._figures.as_text)
-            kind = self._figures.content_type.encode()
-            headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
+            await send_answer(send, 200, body, content_type=self._figures.content_type.encode())
             return
         await self._counted(self._figures, scope, receive, send)
 
@@ -78,7 +75,7 @@ class _Figures:
         from prometheus_client.multiprocess import MultiProcessCollector
 
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        MultiProcessCollector(registry)
         return generate_latest(registry)
 
 

@@ -26,6 +26,7 @@ from models.recent import Recent  # noqa: E402
 from models.records import FeedbackItem, Prediction  # noqa: E402
 from serving.api import Explain, ItemResult, RawItems  # noqa: E402
 from serving.batching.batcher import Batcher  # noqa: E402
+from serving.batching.metrics import BatchMetrics  # noqa: E402
 from serving.classify_api import Classifying, ClassifyRoute  # noqa: E402
 from serving.feedback_api import Backend, FeedbackRoutes  # noqa: E402
 from serving.gate import Gate  # noqa: E402
@@ -54,7 +55,7 @@ _TURN = 0.0005
     traffic={"timeout": TIMEOUT, "max_concurrency": MAX_UNDER_WAY * _settings.workers},
     logging={"access": {"enabled": False}},
     metrics={"enabled": False},  # see serving.request_metrics
-    # spans cost half as much as all else of a request, and go nowhere without an exporter
+    # spans go nowhere without an exporter, and cost time with every request
     tracing={} if _settings.tracing else {"excluded_urls": [".*"]},
 )
 class FeedbackService:
@@ -72,7 +73,7 @@ class FeedbackService:
         # only the thread that computes asks it
         known = Counter("feedback_recent_items", "Items answered as the same text was before")
         predict = Recent(self._classifier.predict, settings.recent, known.inc)
-        self._batcher = Batcher(predict, settings.batching, _Metrics())
+        self._batcher = Batcher(predict, settings.batching, BatchMetrics())
         changes = Counter("feedback_rules_changes", "Changed rules files, taken or refused", ["result"])
         # rules the operator gave must fit the model; of the default ones some may never hold
         self._rules = LiveRules(
@@ -125,7 +126,7 @@ class FeedbackService:
         """
         return await self._classifying.enter(items, explain, list)
 
-    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # it has no types either
     def _stop(self) -> None:
         self._batcher.close()
 
@@ -136,39 +137,6 @@ class FeedbackService:
     def _predict_elsewhere(self, items: Sequence[FeedbackItem]) -> Sequence[Prediction]:
         """What the model says, from the one thread that computes."""
         return self._batcher.compute(items, TIMEOUT)
-
-
-class _Metrics:
-    """Counts batches, waiting and refusals for /metrics."""
-
-    def __init__(self) -> None:
-        import prometheus_client as metrics
-
-        self._items = metrics.Histogram(
-            "feedback_batch_items", "Items computed together", buckets=(1, 2, 4, 8, 16, 32, 64)
-        )
-        self._waits = metrics.Histogram(
-            "feedback_wait_seconds",
-            "Seconds for which a request waited for its turn",
-            buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
-        )
-        self._queue = metrics.Gauge("feedback_queue_items", "Items that wait", multiprocess_mode="livesum")
-        self._refused = metrics.Counter("feedback_refused_requests", "Requests refused with 429, since too much waited")
-        self._passed_over = metrics.Counter(
-            "feedback_passed_over_requests", "Requests not computed, since nobody waited for them any more"
-        )
-
-    def computed(self, items: int, waits: Sequence[float], left: int) -> None:
-        self._items.observe(items)
-        for seconds in waits:
-            self._waits.observe(seconds)
-        self._queue.set(left)
-
-    def refused(self) -> None:
-        self._refused.inc()
-
-    def passed_over(self) -> None:
-        self._passed_over.inc()
 
 
 def _writers(engine: Engine) -> int:

@@ -6,9 +6,9 @@ import pytest
 from pydantic import SecretStr
 from support import STARTER, free_port, read_jsonl
 
+from models.figures import at_least, at_most
 from models.progress import Silent
 from serving.bench.deliver import bench_delivery
-from serving.bench.figures import at_least, at_most
 from serving.bench.intake import bench_intake
 from serving.bench.queries import NOW, QUESTIONS, bench_queries
 from serving.settings import Settings

@@ -9,9 +9,10 @@ import pytest
 from support import ROOT, STARTER, read_jsonl, write_jsonl
 
 from models.errors import ConfigError
+from models.figures import at_least, at_most
 from models.labels import LabelSchema
 from models.progress import Silent
-from training.bench.bars import at_least, at_most, picture, read_bars, table
+from training.bench.bars import picture, read_bars
 from training.bench.learning import Reached, bench_learning
 from training.config import TrainConfig
 
@@ -50,18 +51,20 @@ def test_a_schema_without_a_task_of_one_answer_is_refused(schema: LabelSchema) -
 
 
 def test_all_that_is_wanted_stands_in_one_table_and_one_picture(tmp_path: Path) -> None:
-    (tmp_path / "speed.json").write_text(json.dumps({"bars": [at_least("a", 6, 3), at_most("b", 0.5, 0.25)]}))
-    service = {"name": "c", "unit": "ms", "median": 55.0, "low": 50.0, "high": 70.0, "wanted": "≤ 60", "reached": False}
-    (tmp_path / "service.json").write_text(json.dumps({"bars": [service]}))
+    speed = [at_least("a", "×", [3.0, 2.0, 4.0], 6), at_most("b", "s", [0.25], 0.5)]
+    (tmp_path / "speed.json").write_text(json.dumps({"bars": [figure.as_dict() for figure in speed]}))
+    service = at_most("c", "ms", [50.0, 55.0, 70.0], 60)
+    (tmp_path / "service.json").write_text(json.dumps({"bars": [service.as_dict()]}))
     found = read_bars(tmp_path)
-    assert [(about, bar["score"], bar["kept"]) for about, bar in found] == [
-        ("a model on one core", 0.5, False),
-        ("a model on one core", 2.0, True),
-        ("the service", 60 / 70, False),
-    ]
-    assert table(found)[0] == ["a model on one core", "a", "3.00", "≥ 6", "missed"]
+    assert found == [*(("a model on one core", figure) for figure in speed), ("the service", service)]
+    assert [figure.score for _, figure in found] == [0.5, 2.0, 60 / 70]
+    assert [figure.reached for _, figure in found] == [False, True, False]
     picture(found, tmp_path / "summary.png")
     assert (tmp_path / "summary.png").read_bytes().startswith(b"\x89PNG")
+    command = [sys.executable, "-m", "feedback", "bench", "summary", "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "a model on one core" in done.stdout
+    assert json.loads((tmp_path / "summary.json").read_text())[2]["about"] == "the service"
 
 
 def test_a_folder_without_figures_is_named(tmp_path: Path) -> None:

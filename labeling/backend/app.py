@@ -24,7 +24,7 @@ from labeling.studio.interface import TEXT
 from labeling.studio.tasks import EXTERNAL_ID, shown_prediction
 from models.errors import FeedbackError
 from models.labels import LabelSchema
-from models.records import FeedbackItem, Prediction
+from models.records import FeedbackItem, Predict
 from models.validation import describe
 
 #: The user of Basic authentication; the password is the secret.
@@ -35,8 +35,6 @@ SECRET_HEADER = "X-Feedback-Secret"  # noqa: S105 - its name
 ACTIONS = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED")
 #: Tasks that are predicted together; in between others have their turn.
 _TOGETHER = 32
-
-Predict = Callable[[Sequence[FeedbackItem]], Sequence[Prediction]]
 
 
 class Answerer(NamedTuple):

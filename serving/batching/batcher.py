@@ -14,14 +14,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
-from models.records import FeedbackItem, Prediction
+from models.records import FeedbackItem, Predict, Prediction
 from serving.batching.limits import LateError, Limits, OverloadedError, Unwatched, Watch
 from serving.batching.queue import WaitingQueue
 from serving.batching.turn import Done, Part, Said, Turn, tell
 
 log = logging.getLogger(__name__)
 
-Predict = Callable[[Sequence[FeedbackItem]], Sequence[Prediction]]
 _Answer = TypeVar("_Answer")
 
 

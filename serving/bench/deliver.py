@@ -13,9 +13,9 @@ from multiprocessing.connection import Connection
 
 from sqlalchemy import Engine, func, select
 
+from models.figures import Figure, at_least
 from models.progress import Progress
 from models.records import FeedbackItem, ModelName, Prediction, TaskPrediction
-from serving.bench.figures import Figure, at_least
 from serving.delivery.channels import Sender
 from serving.delivery.letters import letters
 from serving.delivery.message import Message

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from models.errors import FeedbackError
+from models.figures import Figure, at_least, at_most
 from models.progress import Advance, Progress
-from serving.bench.figures import Figure, at_least, at_most
 from serving.bench.load import UNANSWERED, Callers, Load, Outcome
 from serving.bench.servers import BENTOML, NAMES, OURS, PATH, Server, servers
 from serving.settings import Settings

@@ -11,9 +11,9 @@ from sqlalchemy import MetaData, Table, Text, insert
 from sqlalchemy.schema import Column
 
 from models.classifier import Classifier
+from models.figures import Figure, at_least
 from models.progress import Advance, Progress
 from models.records import FeedbackItem
-from serving.bench.figures import Figure, at_least
 from serving.intake import take
 from serving.routing.load import DEFAULT_RULES, load_rules
 from serving.server import ask, base_url, check_port, running

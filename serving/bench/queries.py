@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
+from models.figures import Figure, at_most
 from models.progress import Progress
-from serving.bench.figures import Figure, at_most
 from serving.delivery.digest_body import body_of
 from serving.store.engine import reading, writing
 from serving.store.intake import with_families

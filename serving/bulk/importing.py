@@ -13,9 +13,9 @@ from sqlalchemy import Engine
 
 from models.errors import DataError
 from models.readers import read_placed
-from models.records import FeedbackItem, LabeledItem
+from models.records import FeedbackItem, LabeledItem, Predict
 from models.rejects import Reject
-from serving.intake import Predict, TakenItem, take
+from serving.intake import TakenItem, take
 from serving.routing.compiled import Rules
 from serving.similar import Similar
 

@@ -104,7 +104,7 @@ def files(
     from training.bench.growth import bars, draw, table_of, verdict
 
     growth = bench_files(model, terminal.Terminal(), rows=rows or ROWS, repeats=repeats, threads=threads)
-    write_json(out, {**growth, "bars": bars(growth)})
+    write_json(out, {**growth, "bars": [figure.as_dict() for figure in bars(growth)]})
     draw(growth, out.with_suffix(".png"))
     terminal.table(f"feedback classify --model {model}", *table_of(growth), left=0)
     terminal.say(verdict(growth))
@@ -125,7 +125,7 @@ def start(
     from training.bench.start import bars, bench_start, row_of
 
     found = bench_start(model, terminal.Terminal(), repeats=repeats)
-    write_json(out, {"commands": found, "bars": bars(found)})
+    write_json(out, {"commands": found, "bars": [figure.as_dict() for figure in bars(found)]})
     if as_json:
         sys.stdout.write(out.read_text(encoding="utf-8"))
         return
@@ -183,13 +183,15 @@ def summary(
 
     Example: make bench
     """
-    from training.bench.bars import picture, read_bars, table
+    from training.bench.bars import picture, read_bars
 
     found = read_bars(folder)
-    write_json(folder / "summary.json", [{"about": about, **bar} for about, bar in found])
+    write_json(folder / "summary.json", [{"about": about, **bar.as_dict()} for about, bar in found])
     picture(found, folder / "summary.png")
     if as_json:
         sys.stdout.write((folder / "summary.json").read_text(encoding="utf-8"))
         return
-    terminal.table("What the project wants to reach", ["", "", "found", "wanted", ""], table(found), left=2)
+    rows = [[about, *bar.as_row()] for about, bar in found]
+    columns = ["", "", "median", "lowest to highest", "wanted", ""]
+    terminal.table("What the project wants to reach", columns, rows, left=2)
     terminal.say(f"written to {folder}: summary.json, summary.png")

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib import rc_context
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import NullFormatter, NullLocator
 
+from models.figures import Figure, at_most
 from models.files import atomic_write
-from training.bench.bars import Bar, at_most
 from training.bench.files import Growth
 from training.report.pictures import BLUE, GREY, RED, STYLE
 
@@ -49,11 +49,11 @@ def verdict(growth: Growth) -> str:
     )
 
 
-def bars(growth: Growth) -> list[Bar]:
+def bars(growth: Growth) -> list[Figure]:
     """Cost grows with the rows, and memory does not."""
     return [
-        at_most("seconds of processors, power of the rows", LINEAR, growth["cpu_exponent"]),
-        at_most("memory at the most rows, times that at the fewest", FLAT, growth["memory_growth"]),
+        at_most("seconds of processors, power of the rows", "", [growth["cpu_exponent"]], LINEAR),
+        at_most("memory at the most rows beside the fewest", "×", [growth["memory_growth"]], FLAT),
     ]
 
 
@@ -62,7 +62,7 @@ def draw(growth: Growth, path: Path) -> None:
     sizes = growth["sizes"]
     rows = [size["rows"] for size in sizes]
     with rc_context(STYLE):
-        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        figure = Drawing(figsize=(9, 3.6), layout="constrained")
         time, memory = figure.subplots(1, 2)
         for axes, name, colour, label in (
             (time, "seconds", BLUE, "until it was done"),

@@ -8,9 +8,9 @@ from statistics import median
 from typing import Any
 
 from models import artifact
+from models.figures import Figure, at_most
 from models.processes import Watched, watch_python
 from models.progress import Progress
-from training.bench.bars import Bar, at_most
 
 #: Seconds that the project allows itself, for each model with and without a transformer.
 HELP, LINEAR, TRANSFORMER = 0.5, 1.5, 4.0
@@ -58,11 +58,9 @@ def bench_start(model: Path, progress: Progress, *, repeats: int = 5) -> list[di
     ]
 
 
-def bars(found: list[dict[str, Any]]) -> list[Bar]:
+def bars(found: list[dict[str, Any]]) -> list[Figure]:
     """Medians beside their bounds."""
-    return [
-        at_most(f"{one['command']}, seconds", one["bound"], one["median"]) for one in found if one["bound"] is not None
-    ]
+    return [at_most(one["command"], "s", [one["median"]], one["bound"]) for one in found if one["bound"] is not None]
 
 
 def row_of(one: dict[str, Any]) -> list[str]:

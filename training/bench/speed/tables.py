@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from models.figures import Figure
 from models.files import atomic_write
-from training.bench.bars import table
 from training.bench.speed.ours import CHOSEN, LINEAR
 
 COLUMNS = ["", "texts a second", "lowest–highest", "beside the best other", "largest shift", "other answers"]
@@ -32,7 +32,7 @@ def tables(report: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]
                 ]
             )
         found.append((f"{one['name']} ({one['texts']} of {one['tokens']:.0f} tokens), one core", COLUMNS, rows))
-    rows = [each[1:] for each in table([("", bar) for bar in report["bars"]])]
+    rows = [Figure(**bar).as_row() for bar in report["bars"]]
     cascade = report["cascade"]
     for task, (some, every) in cascade["macro_f1"].items():
         shown = f"{some:.3f} with it, {every:.3f} without"
