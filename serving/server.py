@@ -23,6 +23,7 @@ from models.readers import read_items
 from models.records import LabeledItem
 from models.rejects import Reject
 from models.threads import free_cores
+from serving.parent import ends_with_this
 from serving.settings import Settings
 from serving.store.engine import absolute
 
@@ -119,7 +120,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     }
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FEEDBACK_")}
     environment |= {f"FEEDBACK_{name}": str(value) for name, value in wanted.items() if value is not None}
-    return environment | {"BENTOML_DO_NOT_TRACK": "True"}
+    return environment | ends_with_this() | {"BENTOML_DO_NOT_TRACK": "True"}
 
 
 def wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:

@@ -2,7 +2,6 @@
 
 import gc
 import os
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -32,7 +31,7 @@ from serving.feedback_api import Backend, FeedbackRoutes  # noqa: E402
 from serving.gate import Gate  # noqa: E402
 from serving.item_page import ItemPages  # noqa: E402
 from serving.links import links_of  # noqa: E402
-from serving.parent import end_with_parent  # noqa: E402
+from serving.parent import end_with_parent, ends_with_this  # noqa: E402
 from serving.readiness import Readiness, ReadinessDetail  # noqa: E402
 from serving.request_metrics import RequestMetrics  # noqa: E402
 from serving.routing.check import checked_rules  # noqa: E402
@@ -44,9 +43,8 @@ from serving.similar import Similar  # noqa: E402
 from serving.store.health import Health  # noqa: E402
 from serving.store.schema import open_store  # noqa: E402
 
+end_with_parent()
 _settings = load_settings()
-#: Seconds for which one thread of Python keeps the others waiting.
-_TURN = 0.0005
 
 
 @bentoml.service(
@@ -65,7 +63,6 @@ class FeedbackService:
         # not before: the place where workers put their figures is known when BentoML has started
         from prometheus_client import Counter
 
-        end_with_parent("bentoml")
         settings = _settings
         self._classifier = Classifier.load(settings.model, settings.threads)
         # what is loaded when it is first used is loaded before anybody waits
@@ -115,8 +112,11 @@ class FeedbackService:
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 50, 100)
-        # the thread that computes and the loop take turns: by turns of 5 ms a loop with many requests comes late
-        sys.setswitchinterval(_TURN)
+
+    @bentoml.on_deployment  # type: ignore[untyped-decorator]  # called in the process that then starts the workers
+    @staticmethod
+    def _deploy() -> None:
+        os.environ.update(ends_with_this())
 
     @bentoml.api(route="/classify")  # type: ignore[untyped-decorator]  # BentoML's decorator has no types
     async def classify(self, items: RawItems, explain: Explain = False) -> list[ItemResult]:

@@ -41,10 +41,12 @@ def deliver_run(
     from serving.delivery.senders import senders
     from serving.delivery.worker import Remembered, Worker
     from serving.links import links_of
+    from serving.parent import end_with_parent
     from serving.routing.load import DEFAULT_RULES, load_rules
     from serving.routing.watch import LiveRules
     from serving.store.schema import open_store
 
+    end_with_parent()
     settings = load_settings(rules=rules, store=store)
     engine = open_store(settings.address)
     live = LiveRules(settings.rules or DEFAULT_RULES, load_rules, lambda taken: None)

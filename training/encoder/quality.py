@@ -139,7 +139,9 @@ def _tuned(
     threads: int | None,
 ) -> Iterator[tuple[str, str, float]]:
     """A model trained as the command ``train`` does; a share of its rows is held back to stop by."""
-    config = TrainConfig.model_validate({"encoder": encoder, "seed": seed, "threads": threads, **task.settings})
+    # the reference alone is measured, so no other runtime is tried
+    told = {"encoder": encoder, "seed": seed, "threads": threads, "runtimes": ()}
+    config = TrainConfig.model_validate({**told, **task.settings})
     with tempfile.TemporaryDirectory(prefix="feedback-encoder-") as folder:
         data = Path(folder) / "train.jsonl"
         data.write_text("".join(f"{item.model_dump_json(exclude_none=True)}\n" for item in learn), encoding="utf-8")
