@@ -5,9 +5,13 @@ of an item would be kept in memory for ever.
 """
 
 import asyncio
+import os
 import time
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any
+
+import psutil
 
 from serving.gate import App, Message, Receive, Send, send_answer
 
@@ -35,7 +39,7 @@ class RequestMetrics:
             # not before: the place where workers put their figures is known when BentoML has started
             self._figures = _Figures()
         if scope["path"] == PATH:
-            body = await asyncio.get_running_loop().run_in_executor(None, self._figures.as_text)
+            body = await asyncio.get_running_loop().run_in_executor(None, as_text)
             await send_answer(send, 200, body, content_type=self._figures.content_type.encode())
             return
         await self._counted(self._figures, scope, receive, send)
@@ -68,15 +72,23 @@ class _Figures:
             "feedback_request_seconds", "Seconds from a request to its answer", ["endpoint"], buckets=_BUCKETS
         )
 
-    @staticmethod
-    def as_text() -> bytes:
-        """What all workers have counted."""
-        from prometheus_client import CollectorRegistry, generate_latest
-        from prometheus_client.multiprocess import MultiProcessCollector
 
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)
-        return generate_latest(registry)
+def as_text() -> bytes:
+    """What all workers have counted, in the format of Prometheus."""
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    _forget_the_dead()
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    return generate_latest(registry)
+
+
+def _forget_the_dead() -> None:
+    """Remove what killed workers said of their state: it would be told for ever. What they counted stays."""
+    for path in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("gauge_live*.db"):
+        if not psutil.pid_exists(int(path.stem.rpartition("_")[2])):
+            path.unlink(missing_ok=True)  # another worker may have been first
 
 
 def endpoint_of(path: str) -> str:

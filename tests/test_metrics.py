@@ -2,13 +2,16 @@
 
 import http.client
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from pydantic import SecretStr
-from support import free_port
+from support import ROOT, free_port
 
 from models.progress import Silent
 from serving.request_metrics import endpoint_of
@@ -60,6 +63,20 @@ def test_a_text_that_comes_again_gets_the_same_answer_and_is_counted(service_url
     first, second = (json.loads(asked(service_url, "/classify", items)[1]) for _ in range(2))
     assert [result["prediction"] for result in first] == [result["prediction"] for result in second]
     assert figure(service_url, "feedback_recent_items_total") - before == 3
+
+
+def test_a_worker_that_was_killed_has_nothing_waiting_any_more(tmp_path: Path) -> None:
+    killed = "import os; from serving.batching.metrics import BatchMetrics as Told; Told().computed(1, [0.1], %d); %s"
+    ends, lives = "os.kill(os.getpid(), 9)", "from serving.request_metrics import as_text; print(as_text())"
+
+    def told(script: str) -> str:
+        environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+        return subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True).stdout
+
+    assert told(killed % (7, ends)) == ""
+    figures = told(killed % (2, lives))
+    assert "feedback_queue_items 2.0" in figures
+    assert "feedback_batch_items_count 2.0" in figures
 
 
 def test_a_second_service_leaves_the_figures_of_the_first_alone(
