@@ -73,7 +73,7 @@ $(BENCH)/linear/manifest.json: | .venv/installed
 bench: .venv/installed-test $(DEMO)/manifest.json $(BENCH)/linear/manifest.json  ## speed of model, training, service, files and start, beside others
 	@$(BIN)/feedback bench speed --model $(DEMO) --rounds $(BENCH_ROUNDS) --out $(BENCH)
 	$(BIN)/feedback bench training --seeds $(BENCH_ROUNDS) --set threads=1 --out $(BENCH)/training.json
-	$(BIN)/feedback bench service --model $(BENCH)/linear --repeats $(BENCH_ROUNDS) --out $(BENCH)
+	$(BIN)/feedback bench service --model $(DEMO) --seconds 10 --timeout 10 --repeats $(BENCH_ROUNDS) --out $(BENCH)
 	$(BIN)/feedback bench files --model $(BENCH)/linear --repeats $(BENCH_ROUNDS) --threads 1 --out $(BENCH)/files.json
 	$(BIN)/feedback bench start --model $(DEMO) --repeats $(BENCH_ROUNDS) --out $(BENCH)/start.json
 	$(BIN)/feedback bench summary --out $(BENCH)

@@ -1,8 +1,9 @@
 """The service over HTTP, beside the same model in BentoML with adaptive batching and in Starlette.
 
 Callers who wait for their answers (1, 16 and 64, with single items and with lists of 64), and callers who do not: four
-times as many single items a second as the server answered at best. All servers run all the time and take turns, so that
-what else the machine does falls on all alike.
+times as many single items a second as the server answered at best. All servers run side by side and take turns, so that
+what else the machine does falls on all alike; for each repetition they are started anew, since what an overload has
+taught a server about itself (BentoML's batching learns how long a batch takes) would be measured the next time.
 """
 
 import itertools
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 from models.errors import FeedbackError
 from models.figures import Figure, at_least, at_most
-from models.progress import Advance, Progress
+from models.progress import Advance, Progress, Silent
 from serving.bench.load import UNANSWERED, Callers, Load, Outcome
 from serving.bench.servers import BENTOML, NAMES, OURS, PATH, Server, servers
 from serving.settings import Settings
@@ -31,6 +32,8 @@ WANTED_RATIO, WANTED_KEPT, WANTED_REFUSAL, WANTED_ALONE = 140.0, 80.0, 50.0, 60.
 MOST_BUSY = 0.8
 #: Status of answers that refuse, and different texts that are sent by turns.
 _REFUSED, _TEXTS = (429, 503), 4096
+#: Seconds within which a server has done what others left to it.
+_CALM = 60.0
 
 
 class PeerError(FeedbackError):
@@ -105,18 +108,26 @@ def bench_http(
     rows = {(name, *case): Measured(name, *case, *([] for _ in range(7))) for name in NAMES for case in _CASES}
     with (
         tempfile.TemporaryDirectory(prefix="feedback-bench-") as folder,
-        servers(settings, port, folder, progress) as started,
         Callers() as callers,
-        progress.stage("measuring", (repeats + 1) * len(started) * len(_CASES), "cases") as advance,
+        progress.stage("measuring", repeats * len(NAMES) * len(_CASES), "cases") as advance,
     ):
-        for repeat in range(repeats + 1):
-            for server in started:
-                # the first time everything is warmed up
-                _measure(server, callers, _varied(texts), rows, seconds, timeout, advance, keep=repeat > 0)
+        for _ in range(repeats):
+            with servers(settings, port, folder, Silent()) as started:
+                for server in started:
+                    _warm(server, callers, _varied(texts), min(1.0, seconds), timeout)
+                for server in started:
+                    _measure(server, callers, _varied(texts), rows, seconds, timeout, advance)
     return list(rows.values())
 
 
 _CASES = (*CASES, _OVERLOADED)
+
+
+def _warm(server: Server, callers: Callers, texts: Iterator[str], seconds: float, timeout: float) -> None:
+    """Have done what is done only once; how sizes of batches are found, too."""
+    bodies = [server.body([next(texts)]) for _ in range(_TEXTS)]
+    for count in (1, 16, 64):
+        check_answers(server.name, callers.run(Load(server.port, PATH, bodies, seconds, timeout, count)))
 
 
 def _measure(
@@ -127,21 +138,20 @@ def _measure(
     seconds: float,
     timeout: float,
     advance: Advance,
-    *,
-    keep: bool,
 ) -> None:
     best = 0.0
     for count, items in _CASES:
         bodies = [server.body(list(itertools.islice(texts, items))) for _ in range(max(1, _TEXTS // items))]
         rate = None if count else max(1.0, OVERLOAD * best)
-        load = Load(server.port, PATH, bodies, seconds if keep else min(1.0, seconds), timeout, count, rate)
+        load = Load(server.port, PATH, bodies, seconds, timeout, count, rate)
+        # what callers before have left behind is computed first
+        callers.run(Load(server.port, PATH, bodies[:1], 0.001, _CALM))
         before = server.cpu()
         outcome = callers.run(load)
         check_answers(server.name, outcome)
         if items == 1:
             best = max(best, outcome.rate(200))
-        if keep:
-            _note(rows[server.name, count, items], outcome, items, server.cpu() - before)
+        _note(rows[server.name, count, items], outcome, items, server.cpu() - before)
         advance(1)
 
 
