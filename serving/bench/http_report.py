@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.files import atomic_write
-from serving.bench.http import OVERLOAD, Measured, middle
+from serving.bench.http import Measured, middle
 from serving.bench.servers import BENTOML, NAMES, OURS, STARLETTE
 
 COLUMNS = ["server", "", "items/s in time", "lowest to highest", "answered/s", "p50 ms", "p99 ms", "refusal p99 ms"]
@@ -43,7 +43,8 @@ def picture(rows: Sequence[Measured], file: Path) -> None:
     drawn = Figure(figsize=(11, 4.5), layout="constrained")
     left, right = drawn.subplots(1, 2)
     single = [row for row in rows if row.items == 1]
-    cases = list(dict.fromkeys(row.callers for row in single))
+    names = {row.callers: row.case.partition(",")[0] for row in single}
+    cases = list(names)
     for place, name in enumerate(NAMES):
         own = {row.callers: row for row in single if row.server == name}
         spots = [number + (place - 1.5) * 0.2 for number in range(len(cases))]
@@ -56,9 +57,7 @@ def picture(rows: Sequence[Measured], file: Path) -> None:
         right.bar(spots, [middle(own[case].p99) or 0 for case in cases], 0.2, label=name)
     for axes, title in ((left, "items a second answered in time"), (right, "p99 of these, milliseconds")):
         axes.set_title(title)
-        axes.set_xticks(
-            range(len(cases)), [f"{case} callers" if case else f"{OVERLOAD} x the best rate" for case in cases]
-        )
+        axes.set_xticks(range(len(cases)), list(names.values()))
         axes.grid(axis="y", alpha=0.3)
     right.set_yscale("log")
     left.legend(fontsize="small")
