@@ -14,8 +14,10 @@ Every message says what was expected, what was found and what to do about it. Co
 the message and end with ``exit_code``; the service answers with ``http_status``.
 """
 
+import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class FeedbackError(Exception):
@@ -78,3 +80,9 @@ def did_you_mean(got: str, known: Iterable[str], *, show: int = 25) -> str:
 def as_list(problems: Iterable[str]) -> str:
     """Several problems as indented lines below a heading."""
     return "".join(f"\n  - {problem}" for problem in problems)
+
+
+def place_of(error: BaseException) -> str:
+    """The kind of an error and where it arose; what it says may hold the text of a customer."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__} at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an error"

@@ -37,6 +37,9 @@ UNSETTLED = "unsettled"
 #: Under this name `meta` tells how labels came about that a labeler gave.
 CORRECTION = "correction"
 
+#: Stands for the character NUL.
+NUL = "\u2400"
+
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 
 Tier = Literal["linear", "combined"]
@@ -75,6 +78,12 @@ def _is_unicode(text: object) -> object:
     return text
 
 
+def without_nul(text: object) -> object:
+    """A text with :data:`NUL` in place of that character; anything else as it is."""
+    # not every database can hold it, and an id has to be the same wherever it is looked up
+    return text.replace("\x00", NUL) if isinstance(text, str) else text
+
+
 def _none_if_blank(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
@@ -96,10 +105,16 @@ Text = Annotated[
     AfterValidator(_is_usable),
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_TEXT}),
 ]
-Word = Annotated[str, StringConstraints(min_length=1, max_length=200), BeforeValidator(_is_unicode)]
+Word = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200),
+    BeforeValidator(without_nul),
+    BeforeValidator(_is_unicode),
+]
 LanguageTag = Annotated[
     str,
-    StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*$"),
+    # 35 characters hold every tag that is in use (RFC 5646, section 4.4.1)
+    StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*$", max_length=35),
     AfterValidator(lambda tag: tag.replace("_", "-")),
 ]
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2}$", to_upper=True)]
@@ -255,3 +270,7 @@ class Prediction(BaseModel):
 
 #: What a model does: a prediction for each item, in order.
 Predict = Callable[[Sequence[FeedbackItem]], Sequence[Prediction]]
+#: What is said of an item: a prediction, or why there is none.
+Said = Prediction | Exception
+#: What is said of each item, in order.
+PredictEach = Callable[[Sequence[FeedbackItem]], Sequence[Said]]

@@ -14,11 +14,10 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import JsonValue, TypeAdapter
 
 from models.errors import FeedbackError
-from models.records import FeedbackItem
+from models.records import FeedbackItem, Said
 from serving.api import ClassifyRequest, ItemResult
 from serving.batching.batcher import Batcher
 from serving.batching.limits import OverloadedError
-from serving.batching.turn import Said
 from serving.classify import checked, results_of
 from serving.gate import App, Gate, Receive, Send, error_body, send_answer
 from serving.routing.compiled import Rules

@@ -5,6 +5,7 @@ limit and limit of requests under way.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,15 +22,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from models.errors import FeedbackError, InputError
+from models.errors import FeedbackError, InputError, place_of
 from models.labels import LabelSchema
-from models.records import Predict
+from models.records import PredictEach
 from models.validation import describe
 from serving.api import ClassifyRequest
 from serving.gate import App, Receive, Send
 from serving.intake import TakenItem, take
 from serving.life import Act, Words, act, act_on_group
 from serving.links import Links
+from serving.request_metrics import endpoint_of
 from serving.routing.compiled import Rules
 from serving.similar import Similar
 from serving.store.engine import BUSY, StoreError
@@ -38,10 +40,12 @@ from serving.store.health import Health
 from serving.store.queries import MAX_PAGE, Filter, find
 from serving.store.record import get
 
+log = logging.getLogger(__name__)
+
 #: Seconds after which a caller may try again when the store is away.
 RETRY_AFTER = 5
 _Shape = TypeVar("_Shape", bound=BaseModel)
-_STATUS = {"stored": 201, "duplicate": 200, "conflict": 409, "invalid": 422}
+_STATUS = {"stored": 201, "duplicate": 200, "conflict": 409, "invalid": 422, "failed": 500}
 
 
 class Backend(NamedTuple):
@@ -51,7 +55,7 @@ class Backend(NamedTuple):
     """
 
     engine: Engine
-    predict: Predict
+    predict: PredictEach
     rules: Callable[[], Rules]
     similar: Similar
     schema: LabelSchema
@@ -89,7 +93,12 @@ def feedback_app(backend: Callable[[], Backend | None]) -> Starlette:
             Route("/groups/{id:str}/items", endpoints.add_to_group, methods=["POST"]),
             Route("/groups/{id:str}/events", endpoints.act_on_group, methods=["POST"]),
         ],
-        exception_handlers={FeedbackError: _failed, UnreadyError: _unready, HTTPException: _refused},
+        exception_handlers={
+            FeedbackError: _failed,
+            UnreadyError: _unready,
+            HTTPException: _refused,
+            Exception: _broken,
+        },
     )
 
 
@@ -101,8 +110,13 @@ class FeedbackRoutes:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer or pass on."""
-        own = scope["type"] == "http" and scope["path"].split("/")[1:2] in (["feedback"], ["groups"])
-        await (self._own if own else self._app)(scope, receive, send)
+        if scope["type"] != "http" or scope["path"].split("/")[1:2] not in (["feedback"], ["groups"]):
+            await self._app(scope, receive, send)
+            return
+        try:
+            await self._own(scope, receive, send)
+        except Exception as error:  # noqa: BLE001  (it has been answered; what it says may be what a customer wrote)
+            log.error("%s %s failed: %s", scope["method"], endpoint_of(scope["path"]), place_of(error))
 
 
 class _Endpoints:
@@ -276,6 +290,10 @@ async def _failed(_: Request, error: Exception) -> Response:
 
 async def _refused(_: Request, error: Exception) -> Response:
     return _answer(getattr(error, "status_code", 500), {"error": getattr(error, "detail", "")})
+
+
+async def _broken(_: Request, __: Exception) -> Response:
+    return _answer(500, {"error": "this failed; the log of the service says where"})
 
 
 async def _unready(_: Request, __: Exception) -> Response:

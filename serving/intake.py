@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import BaseModel, JsonValue
 from sqlalchemy import Engine
 
-from models.records import FeedbackItem, Predict, Prediction
-from serving.classify import checked, id_of
+from models.records import FeedbackItem, PredictEach, Prediction, Said
+from serving.classify import FAILED, checked, id_of
 from serving.routing.compiled import Rules
 from serving.routing.decide import decide
 from serving.routing.decision import Decision
@@ -21,10 +21,11 @@ class TakenItem(BaseModel):
 
     ``stored``: it is on disk and will reach its team. ``duplicate``: it was there already, with the same content; the
     answer is the one given then. ``conflict``: its source and external id belong to an item with other content.
-    ``invalid``: it is none, see ``error``. ``id`` is the store's, by which the item is asked for.
+    ``invalid``: it is none, see ``error``. ``failed``: the model failed at it, and it is not stored; it may be sent
+    again. ``id`` is the store's, by which the item is asked for.
     """
 
-    status: Literal["stored", "duplicate", "conflict", "invalid"]
+    status: Literal["stored", "duplicate", "conflict", "invalid", "failed"]
     id: str | None = None
     external_id: str | None = None
     prediction: Prediction | None = None
@@ -35,7 +36,7 @@ class TakenItem(BaseModel):
 def take(
     engine: Engine,
     raw_items: Sequence[JsonValue],
-    predict: Predict,
+    predict: PredictEach,
     rules: Rules,
     similar: Similar,
     received_at: datetime,
@@ -54,22 +55,27 @@ def take(
     good = [one for one in found if isinstance(one, FeedbackItem)]
     known = find_known(engine, good)
     fresh = [item for item in good if name_of(item) not in known]
-    predictions = predict(fresh) if fresh else []
+    said: Sequence[Said] = predict(fresh) if fresh else []
     asked = "similar" in rules.indices
     entries = []
-    for item, prediction in zip(fresh, predictions, strict=True):
+    for item, prediction in zip(fresh, said, strict=True):
+        if isinstance(prediction, Exception):
+            continue
         count = similar.count(item, prediction, received_at) if asked else None
         decision = decide(item, prediction, rules, received_at, count)
         entries.append(Entry(item, prediction, decision, received_at))
     stored = iter(accept(engine, entries, rules.file.channels_by_team) if entries else [])
+    failed = (isinstance(one, Exception) for one in said)
     results = []
     for one in found:
         if isinstance(one, TakenItem):
             results.append(one)
-            continue
-        name = name_of(one)
-        before = known.get(name) if name else None
-        results.append(_result(one, next(stored) if before is None else receipt_of(one, before)))
+        elif (name := name_of(one)) and name in known:
+            results.append(_result(one, receipt_of(one, known[name])))
+        elif next(failed):
+            results.append(TakenItem(status="failed", external_id=one.external_id, error=FAILED))
+        else:
+            results.append(_result(one, next(stored)))
     return results
 
 

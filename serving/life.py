@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from sqlalchemy import Connection, Engine
 
 from models.errors import InputError, did_you_mean
 from models.labels import LabelSchema
+from models.records import without_nul
 from serving.routing.compiled import Rules
 from serving.routing.handing_on import due_again, hand_on
 from serving.store.groups import members
@@ -25,7 +26,11 @@ from serving.store.tables import OPEN
 STATES = ("routed", "acknowledged", "in_progress", "resolved", "told")
 
 Kind = Literal["acknowledged", "in_progress", "resolved", "told", "reopened", "not_ours", "corrected", "noted"]
-Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Words = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    BeforeValidator(without_nul),
+]
 Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4000)]
 
 

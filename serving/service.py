@@ -84,7 +84,7 @@ class FeedbackService:
         _backend.append(
             Backend(
                 engine=self._engine,
-                predict=self._predict_elsewhere,
+                predict=partial(self._batcher.said, timeout=TIMEOUT),
                 rules=lambda: self._rules.current,
                 similar=Similar(self._engine),
                 schema=self._classifier.schema,

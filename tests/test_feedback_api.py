@@ -68,6 +68,25 @@ def test_a_list_is_answered_item_by_item(url):
     assert results[1]["error"] == "text: expected some text, got an empty one"
 
 
+def test_an_odd_value_harms_no_other_item_of_a_list(url):
+    odd = {"language": "en-Latn-US-x-customer-portal-variant1-b"}, {"external_id": "a\0b", "source": "\0"}
+    records = [{"text": "good"}, *({"text": "odd", **one} for one in odd)]
+    for last in ("stored", "duplicate"):
+        status, results = call(url, "POST", "/feedback", records)
+        assert (status, [one["status"] for one in results]) == (200, ["stored", "invalid", last])
+    assert results[2]["external_id"] == "a\N{SYMBOL FOR NULL}b"
+    path = f"/feedback/{results[2]['id']}/events"
+    for number in range(2):
+        act = {"kind": "corrected", "actor": "a\0", "origin_id": "1\0", "labels": {"sentiment": ["negative"]}}
+        status, answer = call(url, "POST", path, act)
+        assert (status, answer["changed"]) == (200, number == 0)
+
+
+@pytest.mark.parametrize("path", ["/feedback?team=%00", "/feedback/%00"])
+def test_what_no_database_holds_is_not_found(path, url):
+    assert call(url, "GET", path)[0] in {200, 404, 422}
+
+
 def test_one_record_that_is_none_is_refused(url):
     status, answer = call(url, "POST", "/feedback", {"text": "fine", "nps": 11})
     assert (status, answer["status"]) == (422, "invalid")
@@ -115,6 +134,9 @@ def test_pages_are_turned_and_filters_narrow(url):
         ("limit=0", "limit: input should be greater than or equal to 1"),
         ("limit=1000", "limit: input should be less than or equal to 200"),
         ("cursor=x", "cursor: expected `next` of a page"),
+        ("cursor=azk5OTk5OTk5OTk5OTk5OTk5OTk", "cursor: expected `next` of a page"),
+        ("since=0001-01-01T00:00:00%2B05:00", "since: expected a time between 1900 and 9000"),
+        ("until=9999-12-31T23:59:59Z", "until: expected a time between 1900 and 9000"),
         ("state=lost", "state.0: input should be"),
         ("since=yesterday", "since: input should be"),
         ("text=%3F", "text: expected words"),

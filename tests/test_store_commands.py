@@ -55,6 +55,30 @@ def test_a_file_is_stored_once_however_often_it_is_imported(engine, model, rules
     assert (newest["external_id"], newest["source"]) == ("e1", "web")
 
 
+def test_rows_without_an_id_are_told_apart_by_their_file_though_they_name_a_source(engine, model, rules, tmp_path):
+    for month in ("january", "february", "january"):
+        rows = [{"text": f"{month} {number}", "source": "app-store"} for number in range(3)]
+        found = import_file(
+            engine, write_jsonl(tmp_path / f"{month}.jsonl", rows), model.predict, rules, lambda _: None, lambda _: None
+        )
+    assert found == (0, 3, 0)
+    assert stored(engine) == 6
+
+
+def test_a_text_that_the_model_fails_at_is_refused_alone(engine, model, rules, tmp_path, caplog):
+    def predict(items):
+        if any("poison" in item.text for item in items):
+            raise ValueError("what a customer wrote")
+        return model.predict(items)
+
+    source = write_jsonl(tmp_path / "a.jsonl", [{"text": text} for text in ("one", "poison", "three")])
+    rejects: list[Reject] = []
+    assert import_file(engine, source, predict, rules, rejects.append, lambda _: None) == (2, 0, 1)
+    assert [one.place for one in rejects] == [f"{source}:2"]
+    assert "the model failed at this item" in str(rejects[0])
+    assert "customer" not in caplog.text
+
+
 def test_an_import_that_was_stopped_goes_on(engine, model, rules, tmp_path):
     source = write_jsonl(tmp_path / "a.jsonl", [{"text": f"text {number}"} for number in range(200)])
     seen = 0

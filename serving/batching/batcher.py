@@ -7,19 +7,17 @@ it fail.
 """
 
 import asyncio
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
-from models.records import FeedbackItem, Predict, Prediction
+from models.records import FeedbackItem, Predict, Prediction, Said
+from serving.batching.apart import said_apart
 from serving.batching.limits import LateError, Limits, OverloadedError, Unwatched, Watch
 from serving.batching.queue import WaitingQueue
-from serving.batching.turn import Done, Part, Said, Turn, tell
-
-log = logging.getLogger(__name__)
+from serving.batching.turn import Done, Part, Turn, tell
 
 _Answer = TypeVar("_Answer")
 
@@ -65,16 +63,24 @@ class Batcher:
         return answer
 
     def compute(self, items: Sequence[FeedbackItem], timeout: float) -> list[Prediction]:
-        """Predictions for another thread, which is never refused: there are few of these.
+        """Predictions for another thread; see :meth:`said`.
 
         Raises:
             LateError: there was no answer within ``timeout`` seconds.
             Exception: whatever the first item that cannot be predicted raised.
         """
+        return predictions_of(self.said(items, timeout))
+
+    def said(self, items: Sequence[FeedbackItem], timeout: float) -> list[Said]:
+        """What is said of each item, for another thread, which is never refused: there are few of these.
+
+        Raises:
+            LateError: there was no answer within ``timeout`` seconds.
+        """
         if not items:
             return []
-        answer: Future[list[Prediction]] = Future()
-        turn = Turn(items, time.monotonic() + timeout, predictions_of, answer)
+        answer: Future[list[Said]] = Future()
+        turn = Turn(items, time.monotonic() + timeout, list, answer)
         with self._changed:
             self._queue.put(turn)
             self._changed.notify()
@@ -132,7 +138,9 @@ class Batcher:
                 return batch
 
     def _compute(self, batch: Sequence[Part]) -> None:
-        said = iter(self._said([item for part in batch for item in part.turn.items[part.begin : part.end]]))
+        said = iter(
+            said_apart(self._predict, [item for part in batch for item in part.turn.items[part.begin : part.end]])
+        )
         done = []
         for turn, begin, end in batch:
             turn.said += [next(said) for _ in range(end - begin)]
@@ -143,20 +151,6 @@ class Batcher:
             except Exception as error:  # noqa: BLE001  (it is told to who asked, and the others are answered)
                 done.append(Done(turn, error=error))
         tell(done)
-
-    def _said(self, items: Sequence[FeedbackItem]) -> list[Said]:
-        try:
-            found = self._predict(items)
-            if len(found) != len(items):
-                raise RuntimeError(f"expected {len(items)} predictions, got {len(found)}")
-        except Exception as error:  # noqa: BLE001  (whatever it is, it must not harm those beside it)
-            if len(items) > 1:
-                middle = len(items) // 2
-                return [*self._said(items[:middle]), *self._said(items[middle:])]
-            # not what the error says: that may be what a customer wrote
-            log.error("a text of %d characters cannot be predicted: %s", len(items[0].text), type(error).__name__)
-            return [error]
-        return list(found)
 
 
 def predictions_of(said: Sequence[Said]) -> list[Prediction]:

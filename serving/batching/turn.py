@@ -6,10 +6,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from models.records import FeedbackItem, Prediction
+from models.records import FeedbackItem, Said
 
-#: What is said of an item: a prediction, or why there is none.
-Said = Prediction | Exception
 _Answer = TypeVar("_Answer")
 
 #: What an item costs beside its characters, in characters; and how many of these count at most, since an encoder reads

@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -13,8 +14,9 @@ from sqlalchemy import Engine
 
 from models.errors import DataError
 from models.readers import read_placed
-from models.records import FeedbackItem, LabeledItem, Predict
+from models.records import FeedbackItem, LabeledItem, Predict, PredictEach
 from models.rejects import Reject
+from serving.batching.apart import said_apart
 from serving.intake import TakenItem, take
 from serving.routing.compiled import Rules
 from serving.similar import Similar
@@ -52,7 +54,7 @@ def import_file(
     """
     counts: Counter[str] = Counter()
     origin = f"file-{_fingerprint(source)}"
-    similar = Similar(engine)
+    similar, each = Similar(engine), partial(said_apart, predict)
     rows = read_placed(str(source), columns or {})
     while chunk := list(islice(rows, _CHUNK)):
         taken: list[tuple[str, JsonValue]] = []
@@ -63,9 +65,12 @@ def import_file(
                 continue
             raw = one.model_dump(mode="json", exclude_unset=True, exclude=set(_LABELS))
             if one.external_id is None:
-                raw |= {"external_id": one.id or place.rpartition(":")[2], "source": one.source or origin}
+                row = place.rpartition(":")[2]
+                # of another file with the same source the row is another item
+                own = row if one.source is None else f"{origin}:{row}"
+                raw |= {"external_id": one.id or own, "source": one.source or origin}
             taken.append((place, raw))
-        for place, result in _taken(engine, taken, predict, rules, similar):
+        for place, result in _taken(engine, taken, each, rules, similar):
             if result.status in ("stored", "duplicate"):
                 counts[result.status] += 1
             else:
@@ -79,7 +84,7 @@ def import_file(
 
 
 def _taken(
-    engine: Engine, rows: list[tuple[str, JsonValue]], predict: Predict, rules: Rules, similar: Similar
+    engine: Engine, rows: list[tuple[str, JsonValue]], predict: PredictEach, rules: Rules, similar: Similar
 ) -> Iterator[tuple[str, TakenItem]]:
     if rows:
         results = take(engine, [raw for _, raw in rows], predict, rules, similar, datetime.now(UTC))

@@ -3,13 +3,12 @@
 import logging
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import timedelta
 from itertools import islice
-from pathlib import Path
 
+from models.errors import place_of
 from serving.delivery.channels import Outcome, Sender
 from serving.delivery.message import Message
 from serving.delivery.outbox import FAILURES, Leased, Settled
@@ -84,9 +83,3 @@ class Size:
             self.now = min(self.now * 2, self._most)
         elif seconds > 2:
             self.now = max(self.now // 2, self._least)
-
-
-def place_of(error: BaseException) -> str:
-    """The kind of an error and where it arose; what it says may hold the text of a customer."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{type(error).__name__} at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an error"

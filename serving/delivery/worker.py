@@ -13,8 +13,8 @@ from functools import partial
 
 from sqlalchemy import Engine
 
-from models.errors import FeedbackError
-from serving.delivery.batch import Batch, Size, place_of
+from models.errors import FeedbackError, place_of
+from serving.delivery.batch import Batch, Size
 from serving.delivery.channels import Sender
 from serving.delivery.message import Message
 from serving.delivery.outbox import LEASE, Leased, claim, release, settle

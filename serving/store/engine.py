@@ -12,13 +12,12 @@ from pydantic_core import to_json
 from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
 from sqlalchemy.engine import URL
 
-from models.errors import ConfigError, FeedbackError
+from models.errors import ConfigError, FeedbackError, InputError
+from models.records import NUL
 
 #: Seconds that a writer waits for another; fewer than a request may take, so that its sender is told what is wrong.
 BUSY = 5.0
 _POOL = 8
-#: Stands for NUL.
-_NUL = "\u2400"
 
 
 class StoreError(FeedbackError):
@@ -120,7 +119,7 @@ def as_json(value: object) -> str:
 
 def storable(text: str) -> str:
     """A text as it is stored: without NUL."""
-    return text.replace("\x00", _NUL)
+    return text.replace("\x00", NUL)
 
 
 def _without_nul(value: JsonValue) -> JsonValue:
@@ -134,10 +133,12 @@ def _without_nul(value: JsonValue) -> JsonValue:
 
 
 def unavailable(error: exc.DBAPIError) -> Exception:
-    """StoreError if the database is to blame, else the error itself: then the statement is."""
+    """StoreError if the database is to blame, InputError if a value is; else the error itself: the statement is."""
     if isinstance(error, exc.OperationalError | exc.InterfaceError | exc.InternalError) or error.connection_invalidated:
         # the driver's message tells what is wrong with the database, and nothing of what was to be written
         return StoreError(f"the store cannot be used now: {str(error.orig).splitlines()[0] if error.orig else error}")
+    if isinstance(error, exc.DataError):
+        return InputError("expected text without the character NUL, and numbers and times that people use; got others")
     if isinstance(error, exc.DatabaseError) and isinstance(error.orig, sqlite3.DatabaseError):
         return StoreError(f"the store is damaged: {error.orig}") if "malformed" in str(error.orig) else error
     return error

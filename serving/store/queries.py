@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from sqlalchemy import Connection, Engine, Integer, Select, and_, column, func, select, table, text
 
 from models.errors import InputError
@@ -44,6 +44,15 @@ def _several(value: object) -> object:
     return tuple(value.split(",")) if isinstance(value, str) else value
 
 
+def _in_use(moment: datetime) -> datetime:
+    if not 1900 <= moment.year < 9000:
+        raise ValueError(f"expected a time between 1900 and 9000, got the year {moment.year}")
+    return moment
+
+
+_Time = Annotated[Moment, AfterValidator(_in_use)]
+
+
 class Filter(BaseModel):
     """Which items are wanted; all that is given has to hold.
 
@@ -65,8 +74,8 @@ class Filter(BaseModel):
     rule: str | None = None
     group: str | None = None
     review: bool | None = None
-    since: Moment | None = None
-    until: Moment | None = None
+    since: _Time | None = None
+    until: _Time | None = None
     overdue: bool = False
     text: Annotated[str, Field(max_length=500)] | None = None
 
@@ -236,8 +245,9 @@ def _cursor_of(key: int) -> str:
 def _key_of(cursor: str) -> int:
     try:
         text_of = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
-        if text_of[0] != "k" or len(text_of) > 20:
+        key = int(text_of[1:])
+        if text_of[0] != "k" or not 0 <= key < 2**63:
             raise ValueError
-        return int(text_of[1:])
+        return key
     except (ValueError, IndexError, binascii.Error):
         raise QueryError(f"cursor: expected `next` of a page, got {cursor[:60]!r}") from None
