@@ -21,7 +21,7 @@ from models.errors import FeedbackError
 from models.validation import describe
 from serving.feedback_api import Backend, in_thread
 from serving.gate import App, Receive, Send
-from serving.life import Act, act, act_on_group
+from serving.life import STATES, Act, act, act_on_group
 from serving.links import LinkError, Opened
 from serving.store.groups import get_group
 from serving.store.record import get
@@ -110,8 +110,10 @@ def _do(backend: Backend, opened: Opened, wanted: Act, group: str) -> None:
     found = _seen(backend, opened)
     if found is None or not found["may_act"]:
         raise LinkError("The item is another team's now.")
-    if group and found["group"] is not None and group == found["group"]["id"]:
-        act_on_group(backend.engine, group, wanted, now)
+    whole = group and found["group"] is not None and group == found["group"]["id"] and wanted.kind in STATES
+    if whole:
+        # a link is for one team: what is another's is not settled by it
+        act_on_group(backend.engine, group, wanted, now, found["item"]["team"])
     else:
         act(backend.engine, opened.item, wanted, backend.rules(), backend.schema, now)
 

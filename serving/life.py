@@ -112,8 +112,9 @@ def act(engine: Engine, identity: str, wanted: Act, rules: Rules, schema: LabelS
         return Acted(changed, state, row["team"], due_at)
 
 
-def act_on_group(engine: Engine, identity: str, wanted: Act, now: datetime) -> int | None:
-    """Bring all items of a group into a state, those excepted that are further on; how many, None without such a group.
+def act_on_group(engine: Engine, identity: str, wanted: Act, now: datetime, team: str | None = None) -> int | None:
+    """Bring all items of a group, or those of one ``team``, into a state, those excepted that are further on; how many,
+    None without such a group.
 
     Raises:
         InputError: what is wanted is for single items.
@@ -122,7 +123,7 @@ def act_on_group(engine: Engine, identity: str, wanted: Act, now: datetime) -> i
     if wanted.kind not in STATES:
         raise InputError(f"kind: expected one of {', '.join(STATES[1:])} for a group, got {wanted.kind!r}")
     earlier = STATES[: STATES.index(wanted.kind)]
-    with members(engine, identity, earlier) as (connection, keys):
+    with members(engine, identity, earlier, team) as (connection, keys):
         if keys is None:
             return None
         set_state(connection, keys, wanted.kind, now)

@@ -122,18 +122,21 @@ def test_who_handed_an_item_on_can_look_but_not_act(url):
 def test_a_group_is_settled_from_the_page_of_one_of_its_items(url):
     pages = [Page(url, f"The pump is loud, number {number}") for number in range(3)]
     made = json.loads(call(url, "POST", "/groups", {"title": "Loud pump", "actor": "ana"})[2])
-    ids = [page.id for page in pages]
+    another = Page(url, "The pump is loud, and whoever repaired it was rude")
+    assert another.do(do="not_ours", team="people")[0] == 303
+    ids = [page.id for page in [*pages, another]]
     assert call(url, "POST", f"/groups/{made['id']}/items", {"items": ids, "actor": "ana"})[0] == 200
-    assert "also for all others in “<bdi>Loud pump</bdi>”" in pages[0].see()[2]
+    assert "also for the team’s others in “<bdi>Loud pump</bdi>”" in pages[0].see()[2]
     pages[0].do(do="acknowledged")
     assert [page.stored["state"] for page in pages] == ["acknowledged", "routed", "routed"]
     pages[0].do(do="resolved", group=made["id"])
     assert [page.stored["state"] for page in pages] == ["resolved"] * 3
     _, _, listed = call(url, "GET", f"/feedback?group={made['id']}&state=resolved")
-    assert {item["id"] for item in json.loads(listed)["items"]} == set(ids)
-    assert json.loads(call(url, "GET", f"/groups/{made['id']}")[2])["states"] == {"resolved": 3}
+    assert {item["id"] for item in json.loads(listed)["items"]} == set(ids[:3])
+    assert json.loads(call(url, "GET", f"/groups/{made['id']}")[2])["states"] == {"resolved": 3, "routed": 1}
+    assert pages[0].do(do="noted", note="a new bearing", group=made["id"])[0] == 303
     status, _, answer = call(url, "POST", f"/groups/{made['id']}/events", {"kind": "told", "actor": "ana"})
-    assert (status, json.loads(answer)) == (200, {"changed": 3})
+    assert (status, json.loads(answer)) == (200, {"changed": 4})
 
 
 class Tags(HTMLParser):

@@ -52,12 +52,16 @@ def add_to_group(engine: Engine, identity: str, item_ids: Sequence[str], actor: 
 
 
 @contextmanager
-def members(engine: Engine, identity: str, states: Sequence[str]) -> Iterator[tuple[Connection, list[int] | None]]:
-    """A transaction in which nobody else changes the items of a group that are in these states; their keys, or None
-    without such a group; StoreError as in :func:`serving.store.engine.writing`."""
+def members(
+    engine: Engine, identity: str, states: Sequence[str], team: str | None = None
+) -> Iterator[tuple[Connection, list[int] | None]]:
+    """A transaction in which nobody else changes the items of a group that are in these states, all or those of a team;
+    their keys, or None without such a group; StoreError as in :func:`serving.store.engine.writing`."""
     with writing(engine) as connection:
         group = connection.execute(select(groups.c.key).where(groups.c.id == identity)).scalar()
         wanted = select(items.c.key).where(items.c.group_key == group, items.c.state.in_(states)).order_by(items.c.key)
+        if team is not None:
+            wanted = wanted.where(items.c.team == team)
         if connection.dialect.name == "postgresql":
             wanted = wanted.with_for_update()
         yield connection, None if group is None else list(connection.execute(wanted).scalars())
