@@ -127,8 +127,9 @@ def serve_command(
     """
     from contextlib import ExitStack
 
+    from serving.beside import delivering
     from serving.links import links_of
-    from serving.server import DECIDED, ask, base_url, check_ended_well, delivering, read_samples, running, sample_rows
+    from serving.server import DECIDED, ask, base_url, check_ended_well, read_samples, running, sample_rows, until_ended
     from serving.settings import load_settings
     from serving.store.schema import open_store
 
@@ -136,14 +137,13 @@ def serve_command(
         raise ConfigError("--once stops after the samples; give some with --samples FILE")
     settings = load_settings(model=model, rules=rules, store=store, workers=workers, threads=threads)
     links_of(settings)  # faults of settings are said before anything is started
-    schema = check_model_and_rules(settings.model, settings.rules)
+    schema = check_model_and_rules(settings.model, settings.rules, settings.runtime)
     open_store(settings.address).dispose()  # a service that cannot be had is said here, and not by its child for ever
     items = [] if samples is None else read_samples(samples)
     url = base_url(host, port)
     with ExitStack() as stack:
         process = stack.enter_context(running(settings, host, port, terminal.Terminal()))
-        if deliver and not once:
-            stack.enter_context(delivering(settings))
+        worker = stack.enter_context(delivering(settings, terminal.warn)) if deliver and not once else None
         if items:
             raw = [item.model_dump(mode="json", include={"text", "nps", "channel"}) for item in items]
             results = ask(url, raw, path="/feedback")
@@ -155,15 +155,15 @@ def serve_command(
         terminal.say(f"""curl -s {url}/classify -H 'Content-Type: application/json' \\
   -d '{{"items": [{{"text": "The parcel came late and the lid is cracked"}}]}}'""")
         try:
-            status = process.wait()
+            status = until_ended(process, worker.look if worker else lambda: None)
         except KeyboardInterrupt:
             terminal.say("stopping")
         else:
             check_ended_well(status)
 
 
-def check_model_and_rules(model: Path, rules: Path | None) -> tuple[str, ...]:
-    """Verify both before anything is started; returns the model's tasks.
+def check_model_and_rules(model: Path, rules: Path | None, runtime: str | None = None) -> tuple[str, ...]:
+    """Verify both before anything is started, and that the model can be run by this runtime; returns the model's tasks.
 
     Rules the caller chose must fit the model; of the shipped ones it is only said which cannot hold.
     """
@@ -175,6 +175,10 @@ def check_model_and_rules(model: Path, rules: Path | None) -> tuple[str, ...]:
     from serving.routing.load import DEFAULT_RULES, read_rules
 
     artifact.verify(model)
+    if runtime is not None and (model / artifact.TRANSFORMER).is_dir():
+        from models.runtimes.choice import check_wanted
+
+        check_wanted(model / artifact.TRANSFORMER, runtime)
     schema = LabelSchema.model_validate(tomllib.loads((model / artifact.LABELS).read_text(encoding="utf-8")))
     if rules is not None:
         checked_rules(rules, schema)

@@ -19,10 +19,11 @@ from starlette.routing import Route
 
 from models.errors import FeedbackError
 from models.validation import describe
-from serving.feedback_api import Backend, in_thread
+from serving.feedback_api import RETRY_AFTER, Backend, UnreadyError, in_thread
 from serving.gate import App, Receive, Send
 from serving.life import STATES, Act, act, act_on_group
 from serving.links import LinkError, Opened
+from serving.store.engine import StoreError
 from serving.store.groups import get_group
 from serving.store.record import get
 from serving.store.tables import OPEN
@@ -40,6 +41,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex",
 }
+_LATER = _HEADERS | {"Retry-After": str(RETRY_AFTER)}
 
 
 class ItemPages:
@@ -50,7 +52,12 @@ class ItemPages:
         self._app = app
         self._own = Starlette(
             routes=[Route("/act/{token:str}", pages.show), Route("/act/{token:str}", pages.do, methods=["POST"])],
-            exception_handlers={LinkError: _refused, FeedbackError: _failed, ClientDisconnect: _gone},
+            exception_handlers={
+                LinkError: _refused,
+                FeedbackError: _failed,
+                UnreadyError: _unready,
+                ClientDisconnect: _gone,
+            },
         )
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -86,23 +93,26 @@ class _Pages:
         try:
             await in_thread(backend, backend.writers, lambda: _do(backend, opened, wanted, form.get("group", "")))
         except FeedbackError as error:
-            return await self._page(backend, opened, error.http_status, str(error))
-        # shown by a GET of its own, so that reloading the page does nothing twice
-        return RedirectResponse(request.url.path, 303, _HEADERS)
+            return await self._page(backend, opened, error.http_status, str(error), _headers(error))
+        # shown by a GET of its own, so that reloading the page does nothing twice; told by the last part of its address
+        # alone, since a proxy may serve it below a path that is not known here
+        return RedirectResponse(f"./{request.path_params['token']}", 303, _HEADERS)
 
     def _open(self, request: Request) -> tuple[Backend, Opened]:
         backend = self._backend()
         if backend is None:
-            raise LinkError("The service is starting. Try again in a moment.")
+            raise UnreadyError
         if backend.links is None:
             raise LinkError("This service does not open links any more.")
         return backend, backend.links.read(request.path_params["token"])
 
-    async def _page(self, backend: Backend, opened: Opened, status: int, error: str) -> Response:
+    async def _page(
+        self, backend: Backend, opened: Opened, status: int, error: str, headers: Mapping[str, str] = _HEADERS
+    ) -> Response:
         found = await in_thread(backend, backend.readers, lambda: _seen(backend, opened))
         if found is None:
             raise LinkError("The item of this link is not stored here any more.")
-        return HTMLResponse(_PAGE.render(**found, error=error, refusal=""), status, _HEADERS)
+        return HTMLResponse(_PAGE.render(**found, error=error, refusal=""), status, headers)
 
 
 def _do(backend: Backend, opened: Opened, wanted: Act, group: str) -> None:
@@ -158,7 +168,16 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 async def _failed(_: Request, error: Exception) -> Response:
     status = getattr(error, "http_status", 500)
-    return HTMLResponse(_PAGE.render(refusal="This cannot be shown now. Try again in a moment."), status, _HEADERS)
+    page = _PAGE.render(refusal="This cannot be shown now. Try again in a moment.")
+    return HTMLResponse(page, status, _headers(error))
+
+
+async def _unready(_: Request, __: Exception) -> Response:
+    return HTMLResponse(_PAGE.render(refusal="The service is starting. Try again in a moment."), 503, _LATER)
+
+
+def _headers(error: Exception) -> Mapping[str, str]:
+    return _LATER if isinstance(error, StoreError) else _HEADERS
 
 
 async def _gone(_: Request, __: Exception) -> Response:

@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,9 @@ SERVICE = "serving.service:FeedbackService"
 #: The service is on this machine: a proxy in the environment has no part in it.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 ROOT = Path(__file__).parent.parent
-_FOR_DELIVERY = ("FEEDBACK_CHANNEL_", "FEEDBACK_ALLOWED_TARGETS", "FEEDBACK_SMTP", "FEEDBACK_MAIL")
 _READY_WITHIN = 120.0
+#: Seconds between two looks at what runs.
+_LOOK_EVERY = 0.2
 
 
 class ServerError(FeedbackError):
@@ -62,7 +63,8 @@ def running(settings: Settings, host: str, port: int, progress: Progress) -> Ite
         ServerError: the port is taken, or the service does not become ready.
     """
     check_port(host, port)
-    environment = _environment(settings)
+    environment = environment_for(settings)
+    # it runs in the folder of this code, so that no file of the caller is taken for a module
     command = [sys.executable, "-m", "bentoml", "serve", SERVICE, "--working-dir", str(ROOT), "--quiet"]
     with tempfile.TemporaryDirectory(prefix="feedback-serve-") as home:
         # in a shared one BentoML would remove the figures of whatever else serves
@@ -79,21 +81,7 @@ def running(settings: Settings, host: str, port: int, progress: Progress) -> Ite
             signal.signal(signal.SIGTERM, previous)
 
 
-@contextmanager
-def delivering(settings: Settings) -> Iterator["subprocess.Popen[bytes]"]:
-    """A worker beside the service, as a child process in the caller's folder; it is stopped when the block ends."""
-    environment = _environment(settings)
-    # addresses and keys of channels are for it alone
-    environment |= {name: value for name, value in os.environ.items() if name.startswith(_FOR_DELIVERY)}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH")]))
-    process = subprocess.Popen([sys.executable, "-m", "feedback", "deliver", "run"], env=environment)
-    try:
-        yield process
-    finally:
-        end(process)
-
-
-def _environment(settings: Settings) -> dict[str, str]:
+def environment_for(settings: Settings) -> dict[str, str]:
     """What a child process is given: the settings and nothing else that begins like them."""
     wanted = {
         "MODEL": settings.model.resolve(),
@@ -107,6 +95,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "LINK_SECRET_FILE": settings.link_secret_file and settings.link_secret_file.resolve(),
         "LINK_DAYS": settings.link_days,
         "LEASE": settings.lease,
+        "RUNTIME": settings.runtime,
         "TRACING": settings.tracing,
         "BATCH_ITEMS": settings.batch_items,
         "BATCH_CHARACTERS": settings.batch_characters,
@@ -139,10 +128,38 @@ def wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:
     raise ServerError(f"the service was not ready after {_READY_WITHIN:.0f} s; its messages stand above")
 
 
+def until_ended(process: "subprocess.Popen[bytes]", look: Callable[[], object]) -> int:
+    """The status with which the service ended, by itself or because this process was told to stop; until then ``look``
+    is called again and again."""
+    told = False
+
+    def tell(*_: object) -> None:
+        nonlocal told
+        told = True
+        process.terminate()
+
+    previous = signal.signal(signal.SIGTERM, tell)
+    try:
+        # who stops a service often tells all its processes: what ends from then on has not ended by itself
+        while process.poll() is None and not told:
+            time.sleep(_LOOK_EVERY)
+            if not told:
+                look()
+        return process.wait()
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
 def check_ended_well(status: int) -> None:
     """Raise ServerError unless the service ended because it was told to."""
-    if status > 0:
-        raise ServerError(f"the service ended by itself with status {status}; its messages stand above")
+    if status not in (0, -signal.SIGTERM, -signal.SIGINT):
+        more = "its messages stand above" if status > 0 else "the system's log may say why, e.g. for want of memory"
+        raise ServerError(f"the service ended by itself with {how_it_ended(status)}; {more}; start it again")
+
+
+def how_it_ended(status: int) -> str:
+    """The status of a process for people, with the signal that ended it."""
+    return f"status {status}" if status >= 0 else f"status {status} ({signal.strsignal(-status)})"
 
 
 def base_url(host: str, port: int) -> str:

@@ -45,6 +45,9 @@ from serving.store.schema import open_store  # noqa: E402
 
 end_with_parent()
 _settings = load_settings()
+#: URLs that no span is made of: it would hold all of the URL, and so the token of a link, or words that somebody looked
+#: for. Only what has neither is traced. OpenTelemetry searches a URL without its query for this.
+_UNTRACED = r"^(?!https?://[^/]*/(classify|labelstudio/\w+)\Z)"
 
 
 @bentoml.service(
@@ -54,7 +57,7 @@ _settings = load_settings()
     logging={"access": {"enabled": False}},
     metrics={"enabled": False},  # see serving.request_metrics
     # spans go nowhere without an exporter, and cost time with every request
-    tracing={} if _settings.tracing else {"excluded_urls": [".*"]},
+    tracing={"excluded_urls": [_UNTRACED if _settings.tracing else ".*"]},
 )
 class FeedbackService:
     """Classifies customer feedback and says which team owns it."""

@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     # processes that answer, and compute threads of each
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     threads: Annotated[int, Field(ge=1)] | None = None
+    # what runs the encoder; models.runtimes.choice reads it from the environment
+    runtime: str | None = None
     # where people reach this service, for links in messages, and what these are signed with
     public_url: str | None = None
     link_secret: SecretStr = SecretStr("")

@@ -1,22 +1,34 @@
 """The page of an item behind a signed link, in the real service: people see it and act by forms, others do not."""
 
+import asyncio
 import http.client
 import json
 import re
+import sqlite3
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
+import httpx
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import event
+from store_support import accepted, entry, predicted
 from support import free_port
 
 from models.errors import ConfigError
 from models.progress import Silent
+from serving.feedback_api import Backend
+from serving.item_page import ItemPages
 from serving.links import LinkError, Links, links_of
+from serving.routing.load import DEFAULT_RULES, load_rules
 from serving.server import base_url, running
 from serving.settings import Settings
+from serving.similar import Similar
+from serving.store.health import Health
+from serving.store.schema import open_store
 
 SECRET = "a secret of the tests, 32 letters".replace(" ", "-")
 HOSTILE = "<script>alert(1)</script> \u202egnp.exe\"'><img src=x onerror=alert(1)>"
@@ -82,7 +94,10 @@ def test_looking_changes_nothing_and_a_form_does(url):
     assert "default-src 'none'" in headers["content-security-policy"]
     assert page.stored["state"] == "routed"
     status, headers, _ = page.do(do="acknowledged", note="on it")
-    assert (status, headers["location"]) == (303, page.path)
+    assert status == 303
+    # also where a proxy serves it below a path of its own
+    for base in ("https://x.example", "https://x.example/feedback-svc"):
+        assert urljoin(base + page.path, headers["location"]) == base + page.path
     assert page.stored["events"][-1]["kind"] == "acknowledged"
     assert page.stored["events"][-1]["actor"] == f"{page.team} (by link)"
     assert "on it" in page.see()[2]
@@ -184,6 +199,55 @@ def test_a_link_opens_one_item_to_one_team_and_no_longer_than_it_should(url):
     assert Links(url, [SECRET, SECRET[::-1]]).read(token).item == "an item"
     with pytest.raises(LinkError):
         Links(url, [SECRET[::-1]]).read(token)
+
+
+def answered(backend: Backend | None, method: str, path: str, **form: str) -> httpx.Response:
+    """What the pages answer with this backend, without a service around them."""
+
+    async def ask() -> httpx.Response:
+        pages = ItemPages(lambda *_: asyncio.sleep(0), backend=lambda: backend)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(pages), base_url="http://here") as client:
+            return await client.request(method, path, data=form or None)
+
+    return asyncio.run(ask())
+
+
+def test_who_comes_before_the_service_has_started_is_asked_to_come_again():
+    for method in ("GET", "POST"):
+        answer = answered(None, method, "/act/token")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert "The service is starting." in answer.text
+
+
+def test_who_comes_while_the_store_cannot_be_used_is_asked_to_come_again(schema, tmp_path):
+    engine = open_store(f"sqlite:///{tmp_path / 'feedback.db'}")
+    item = accepted(engine, [entry("The lid is cracked")])[0].id
+    engine.dispose()
+    # full: it can be read, and not a page more be written
+    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count = 1"))
+    rules, links = load_rules(DEFAULT_RULES, schema), Links("https://x.example", [SECRET])
+    with ThreadPoolExecutor(1) as threads:
+        backend = Backend(
+            engine,
+            lambda items: [predicted("other") for _ in items],
+            lambda: rules,
+            Similar(engine),
+            schema,
+            links,
+            Health(engine),
+            threads,
+            threads,
+        )
+        path = urlsplit(links.to(item, "support")).path
+        assert "retry-after" not in answered(backend, "GET", path).headers
+        full = answered(backend, "POST", path, do="noted", note="x" * 4000)
+        with sqlite3.connect(tmp_path / "feedback.db") as connection:
+            connection.execute("ALTER TABLE items RENAME TO gone")
+        away = answered(backend, "GET", path)
+        engine.dispose()
+    for answer, said in ((full, "full"), (away, "This cannot be shown now.")):
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5"), answer.text
+        assert said in answer.text
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """E-mail to a real server that behaves in every way one can."""
 
+import contextlib
 import email
 import email.policy
 import logging
@@ -18,7 +19,7 @@ from message_support import ITEM, certificate, hostile, message, rules_with
 from support import free_port
 
 from models.errors import ConfigError
-from serving.delivery.mail import MailSender, addresses, as_sent
+from serving.delivery.mail import MailSender, addresses, as_sent, read_sender
 from serving.delivery.render import render
 from serving.delivery.senders import senders
 from serving.delivery.smtp import Server, read_server
@@ -246,11 +247,28 @@ def test_no_text_becomes_a_header(text, kind):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "team", "a@b@c", "a@example.com\r\nBcc: x@y", "<a@b>", "a@b c", "a@ex..com", "ă@x.ro"]
+    "text",
+    ["", "team", "a@b@c", "a@example.com\r\nBcc: x@y", "<a@b>", "a@b c", "a@ex..com", "ă@x.ro", ".a@x.com", "a.@x.com"],
 )
 def test_what_is_no_address_is_refused(text):
     with pytest.raises(ConfigError, match=r"expected e-mail addresses like team@example\.com"):
         addresses(text)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text("aZ0.-!'+@ ,<\r\n\"", max_size=12), st.from_regex(r"[a.+!-]{1,5}@[a.-]{1,6}", fullmatch=True))
+def test_whatever_is_taken_for_an_address_can_stand_in_a_mail(name, address):
+    for text in (address, f"{name} <{address}>"):
+        with contextlib.suppress(ConfigError):
+            made = MailSender(Server("h", 1, "none"), text, address, {}).compose(message(), addresses(address))
+            assert made["from"].addresses[0].addr_spec == address
+            assert as_sent(made)
+
+
+@pytest.mark.parametrize("text", ["Feedback", "Feedback <.a@x.com>", '"x <a@x.com>'])
+def test_what_is_no_sender_is_refused(text):
+    with pytest.raises(ConfigError, match=r"expected a sender like feedback@example\.com"):
+        read_sender(text)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +318,11 @@ def test_settings_come_from_the_environment_or_from_files(tmp_path, caplog, post
             {"FEEDBACK_MAIL_FROM": ""},
             "expected the mail server in FEEDBACK_SMTP_URL and a sender in FEEDBACK_MAIL_FROM",
         ),
-        ({"FEEDBACK_MAIL_FROM": "Feedback"}, "expected e-mail addresses"),
+        (
+            {"FEEDBACK_MAIL_FROM": ".a@x.com"},
+            "expected a sender like feedback@example.com or Feedback <feedback@example.com>, got '.a@x.com'; set "
+            "FEEDBACK_MAIL_FROM to one address",
+        ),
         ({"FEEDBACK_SMTP_URL": f"smtp://u:{CANARY}@h"}, "got both; remove one"),
         (
             {"FEEDBACK_SMTP_URL_FILE": f"{tmp_path}/gone"},

@@ -6,17 +6,23 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import psutil
 import pytest
-from support import ROOT
+from pydantic import SecretStr
+from support import ROOT, free_port
 
 from models.artifact import TRANSFORMER
 from models.classifier import Classifier
 from models.errors import ArtifactError, ConfigError
 from models.labels import LabelSchema
+from models.progress import Silent
 from models.runtimes.admission import FILE, Admission, Parity
 from models.runtimes.choice import fastest, load_reader, open_reader, runs_here
 from models.runtimes.memory import remembered
 from models.runtimes.runtime import REFERENCE, Name
+from serving.commands import check_model_and_rules
+from serving.server import running
+from serving.settings import Settings
 
 TEXTS = ["the parcel is late", "great", "la consegna è in ritardo, nessuno risponde " * 30, "包裹坏了"]
 
@@ -58,6 +64,9 @@ def test_what_is_not_admitted_is_refused(model_folder: Path, tmp_path: Path) -> 
     schema = LabelSchema.load(ROOT / "models/labels.toml")
     with pytest.raises(ConfigError, match="expected one of torch-fp32"):
         load_reader(folder, schema, "1", 1, "onnx-int4")
+    # before the service is started, whose worker would fail again and again
+    with pytest.raises(ConfigError, match="expected one of torch-fp32"):
+        check_model_and_rules(model_folder, None, "onnx-int4")
     (tmp_path / FILE).write_text('{"tried": {"onnx-int4": {}}}')
     with pytest.raises(ArtifactError, match=r"runtimes\.json"):
         Admission.load(tmp_path)
@@ -86,6 +95,20 @@ def test_an_exported_encoder_runs_without_torch(model_folder: Path) -> None:
         "assert found[0].tasks; assert 'torch' not in sys.modules and 'transformers' not in sys.modules"
     )
     subprocess.run([sys.executable, "-W", "ignore", "-c", code, str(model_folder)], check=True, cwd=ROOT)
+
+
+def test_the_service_runs_the_encoder_by_what_it_is_told(model_folder: Path, tmp_path: Path) -> None:
+    store = SecretStr(f"sqlite:///{tmp_path / 'feedback.db'}")
+    settings = Settings(model=model_folder, store=store, threads=1, runtime="onnx-fp32")
+    with running(settings, "127.0.0.1", free_port(), Silent()) as process:
+        loaded = {
+            Path(one.path).name
+            for child in psutil.Process(process.pid).children(recursive=True)
+            for one in child.memory_maps()
+        }
+    assert any("onnxruntime" in name for name in loaded)
+    # had it looked for the fastest, it would have tried the others
+    assert not [name for name in loaded if "torch" in name or "openvino" in name]
 
 
 def test_a_loaded_model_can_be_saved_again(model_folder: Path, tmp_path: Path) -> None:

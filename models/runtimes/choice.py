@@ -49,19 +49,25 @@ def load_reader(
 
 def chosen(folder: Path, model_version: str, threads: int, wanted: str | None = None) -> Name:
     """Which runtime the transformer part in ``folder`` is run by; see :func:`load_reader`."""
-    admission = Admission.load(folder)
-    names = [name for name in admission.names if runs_here(name)]
     wanted = wanted or os.environ.get(VARIABLE)
-    if wanted is not None and wanted not in names:
-        raise ConfigError(
-            f"runtime ({VARIABLE}): expected one of {', '.join(names)}, got {wanted!r}; "
-            "others are not admitted for this model, or do not run on this machine"
-        )
+    names = check_wanted(folder, wanted)
     if wanted is None and len(names) > 1:
         # which are admitted is part of it: the rules for that may change with a version of this program
         key = json.dumps([model_version, cpu_name(), threads, *names, *map(_version, _PACKAGES)])
         wanted = remembered(key, names, lambda: fastest(folder, names, threads))
     return next(name for name in names if wanted is None or name == wanted)
+
+
+def check_wanted(folder: Path, wanted: str | None) -> list[Name]:
+    """The runtimes that the transformer part in ``folder`` may be run by here; ConfigError if the one that is wanted is
+    not among them."""
+    names = [name for name in Admission.load(folder).names if runs_here(name)]
+    if wanted is not None and wanted not in names:
+        raise ConfigError(
+            f"runtime ({VARIABLE}): expected one of {', '.join(names)}, got {wanted!r}; "
+            "others are not admitted for this model, or do not run on this machine"
+        )
+    return names
 
 
 def open_reader(folder: Path, schema: LabelSchema, name: Name, threads: int) -> EncoderReader:

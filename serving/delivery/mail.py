@@ -19,7 +19,8 @@ from serving.delivery.outwards import DEADLINE
 from serving.delivery.render import SUBJECT, render
 from serving.delivery.smtp import Server, Session
 
-_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?")
+_LOCAL = r"(?!\.)[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}(?<!\.)"
+_ADDRESS = re.compile(rf"{_LOCAL}@[A-Za-z0-9](?:[A-Za-z0-9.-]{{0,250}}[A-Za-z0-9])?")
 
 
 class MailSender:
@@ -52,8 +53,7 @@ class MailSender:
         context: ssl.SSLContext | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        name, address = email.utils.parseaddr(sender)
-        self._sender = Address(display_name=name, addr_spec=addresses(address)[0])
+        self._sender = read_sender(sender)
         self._to = addresses(to) if to else None
         self._server, self._contacts, self._deadline, self._now = server, contacts, deadline, now
         self._context = context or ssl.create_default_context()
@@ -113,6 +113,18 @@ class _Policy(EmailPolicy):
             folded = Header(str(value), "utf-8", header_name=name).encode(linesep=self.linesep)
             return f"{name}: {folded}{self.linesep}".encode("ascii")
         return super().fold_binary(name, value)
+
+
+def read_sender(text: str) -> Address:
+    """Who e-mails come from, `name@example.com` or `Feedback <name@example.com>`; ConfigError if it is neither."""
+    name, address = email.utils.parseaddr(text)
+    try:
+        return Address(display_name=name, addr_spec=addresses(address)[0])
+    except (ConfigError, ValueError):  # a name with a line break is none
+        raise ConfigError(
+            f"expected a sender like feedback@example.com or Feedback <feedback@example.com>, got {text!r}; "
+            "set FEEDBACK_MAIL_FROM to one address"
+        ) from None
 
 
 def addresses(text: str) -> list[str]:

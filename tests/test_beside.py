@@ -1,0 +1,125 @@
+"""`feedback serve` watches over its processes: the delivery worker is started again, the end of the service is told."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from support import ROOT, free_port
+
+from serving.beside import FIRST, MOST, Restarted, next_pause
+from serving.server import ServerError, check_ended_well, environment_for
+from serving.settings import Settings
+
+RULES = """
+version = 1
+default = { team = "support", urgency = "high" }
+[teams.support]
+title = "Support"
+channels = ["file"]
+[channels.file]
+kind = "file"
+"""
+
+
+def until(holds: Callable[[], object], said: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline, said()
+        time.sleep(0.1)
+
+
+def worker_of(process: subprocess.Popen) -> psutil.Process | None:
+    children = psutil.Process(process.pid).children()
+    return next((one for one in children if "deliver run" in " ".join(one.cmdline())), None)
+
+
+def test_a_delivery_worker_that_is_killed_is_started_again_and_goes_on(linear_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "routing.toml").write_text(RULES)
+    # who keeps feedback in a folder may have a file there that is called like a module
+    (tmp_path / "sqlalchemy.py").write_text("raise SystemExit('a file of the caller was taken for a module')")
+    port, log = free_port(), tmp_path / "log"
+    command = [sys.executable, "-P", "-m", "feedback", "serve", "--model", str(linear_folder), "--port", str(port)]
+    command += ["--rules", "routing.toml", "--store", "sqlite:///feedback.db", "--threads", "1"]
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=file, start_new_session=True
+        )
+    said = log.read_text
+    try:
+        until(lambda: said().count("delivering; stop with Ctrl-C") == 1 and "Try:" in said(), said)
+        worker_of(process).kill()
+        until(lambda: said().count("delivering; stop with Ctrl-C") == 2, said)
+        assert "warning: the delivery worker ended with status -9 (Killed); " in said()
+        body = json.dumps({"text": "The lid is cracked"}).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/feedback", body, {"Content-Type": "application/json"}
+        )
+        urllib.request.urlopen(request, timeout=30).close()
+        out = tmp_path / "artifacts/outbox/file.jsonl"
+        until(lambda: out.exists() and "The lid is cracked" in out.read_text(), said)
+        worker = worker_of(process)
+        # as systemd stops a service: all its processes at once
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert not worker.is_running()
+        assert said().count("the delivery worker ended") == 1
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again_later_each_time(tmp_path: Path) -> None:
+    script, warnings = tmp_path / "worker", []
+    script.write_text(f"#!{sys.executable}\nraise SystemExit(3)\n")
+    script.chmod(0o755)
+    worker = Restarted([str(script)], dict(os.environ), warnings.append)
+
+    def warned(times: int) -> bool:
+        worker.look()
+        return len(warnings) == times
+
+    until(lambda: warned(1), lambda: warnings)
+    script.rename(tmp_path / "elsewhere")
+    until(lambda: warned(2), lambda: warnings)
+    (tmp_path / "elsewhere").rename(script)
+    until(lambda: warned(3), lambda: warnings)
+    worker.end()
+    rest = "what is due waits until it is started again in"
+    assert warnings == [
+        f"the delivery worker ended with status 3; {rest} 1 s",
+        f"the delivery worker cannot be started: No such file or directory; {rest} 2 s",
+        f"the delivery worker ended with status 3; {rest} 4 s",
+    ]
+
+
+def test_the_pause_grows_to_a_bound_and_is_short_again_for_one_that_lived() -> None:
+    pauses = [0.0]
+    for _ in range(9):
+        pauses.append(next_pause(pauses[-1], 0.1))
+    assert pauses[1:] == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert next_pause(MOST, MOST) == FIRST
+
+
+@pytest.mark.parametrize("status", [0, -signal.SIGTERM, -signal.SIGINT])
+def test_a_service_that_was_told_to_stop_has_ended_well(status: int) -> None:
+    check_ended_well(status)
+
+
+@pytest.mark.parametrize(("status", "said"), [(1, "status 1; its messages"), (-9, r"status -9 \(Killed\); the system")])
+def test_a_service_that_ended_otherwise_is_an_error(status: int, said: str) -> None:
+    with pytest.raises(ServerError, match=f"the service ended by itself with {said}"):
+        check_ended_well(status)
+
+
+def test_what_runs_the_encoder_is_passed_on() -> None:
+    assert environment_for(Settings(runtime="onnx-fp32"))["FEEDBACK_RUNTIME"] == "onnx-fp32"
+    assert "FEEDBACK_RUNTIME" not in environment_for(Settings(runtime=None))
