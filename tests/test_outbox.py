@@ -1,5 +1,6 @@
 """The outbox: rows are taken by one, and come back until they are settled; on SQLite and on PostgreSQL."""
 
+import threading
 from datetime import timedelta
 
 from sqlalchemy import select, update
@@ -8,7 +9,7 @@ from store_support import NOON, rows, waiting
 from serving.delivery.channels import Outcome
 from serving.delivery.outbox import FAILURES, LEASE, MAX_AGE, REFUSALS, Settled, claim, redrive, settle, status
 from serving.store.engine import reading, writing
-from serving.store.tables import deliveries, outbox
+from serving.store.tables import channel_states, deliveries, outbox
 
 FAILED = Outcome(False, error="refused", status=500)
 DONE = Outcome(True)
@@ -124,6 +125,29 @@ def test_a_channel_that_fails_rests_and_then_tries_one_at_a_time(engine):
     assert len(probe) == 1
     settle(engine, "inbox", settled(probe), later)
     assert len(claim(engine, "inbox", "a", later, 8)) == 8
+
+
+def test_failures_that_two_workers_settle_at_once_are_both_counted(engine):
+    channels = [f"channel{number}" for number in range(10)]
+    for channel in channels:
+        waiting(engine, 4, channel)
+        for _ in range(2):  # the first failures of a channel, and later ones
+            taken = [claim(engine, channel, owner, NOON, 1) for owner in "ab"]
+            begin = threading.Barrier(2)
+
+            def answer(mine, channel=channel, begin=begin):
+                begin.wait()
+                settle(engine, channel, settled(mine, FAILED), NOON)
+
+            threads = [threading.Thread(target=answer, args=(mine,)) for mine in taken]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    assert {row["state"] for row in rows(engine)} == {"new"}
+    with reading(engine) as connection:
+        counted = connection.execute(select(channel_states.c.channel, channel_states.c.failures)).all()
+    assert dict(counted) == dict.fromkeys(channels, 4)
 
 
 def test_the_state_of_each_channel_is_told(engine):

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, case, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Engine, case, func, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from serving.delivery.channels import Outcome
 from serving.delivery.message import Kind
@@ -201,20 +202,21 @@ def _allowed(connection: Connection, channel: str, now: datetime) -> int:
 
 def _count_failures(connection: Connection, channel: str, outcomes: Sequence[Outcome], now: datetime) -> None:
     own = channel_states.c
-    before = connection.execute(select(own.failures).where(own.channel == channel)).scalar_one_or_none()
-    failures = before or 0
+    mine = update(channel_states).where(own.channel == channel)
+    if all(outcome.delivered for outcome in outcomes):  # nearly always, and then no worker waits for another
+        connection.execute(mine.where(own.failures > 0).values(failures=0, rests_until=None))
+        return
+    # the first failures of a channel may come from several workers at once: one row, and each of them is counted
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    connection.execute(dialect.insert(channel_states).values(channel=channel, failures=0).on_conflict_do_nothing())
+    known = select(own.failures).where(own.channel == channel).with_for_update()
+    failures = connection.execute(known).scalar_one()
     for outcome in outcomes:
         failures = 0 if outcome.delivered else failures + 1
-    gone = any(outcome.status == GONE for outcome in outcomes)
-    if before is None and not failures and not gone:
-        return
     rest = None
     if failures >= FAILURES:
         rest = now + min(REST * 2 ** min(failures - FAILURES, 10), LONGEST_REST)
     values: dict[str, Any] = {"failures": failures, "rests_until": rest}
-    if gone:
+    if any(outcome.status == GONE for outcome in outcomes):
         values |= {"disabled_at": now, "reason": "its receiver answered 410 Gone"}
-    if before is None:
-        connection.execute(insert(channel_states).values(channel=channel, **values))
-    else:
-        connection.execute(update(channel_states).where(own.channel == channel).values(**values))
+    connection.execute(mine.values(**values))
