@@ -127,6 +127,26 @@ def test_a_channel_that_fails_rests_and_then_tries_one_at_a_time(engine):
     assert len(claim(engine, "inbox", "a", later, 8)) == 8
 
 
+def test_what_fails_at_once_is_one_step_to_a_longer_rest(engine):
+    def rest(now):
+        (row,) = status(engine)
+        return (row["rests_until"] - now).total_seconds()
+
+    waiting(engine, 40)
+    first, second = (claim(engine, "inbox", owner, NOON, 12) for owner in "ab")
+    settle(engine, "inbox", settled(first, FAILED), NOON)
+    assert rest(NOON) == 30
+    # these had begun before the rest, and tell nothing new
+    settle(engine, "inbox", settled(second, FAILED), NOON + timedelta(seconds=9))
+    assert rest(NOON) == 30
+    now, rests = NOON + timedelta(seconds=30), []
+    for _ in range(6):
+        settle(engine, "inbox", settled(claim(engine, "inbox", "a", now, 12), FAILED), now)
+        rests.append(rest(now))
+        now += timedelta(seconds=rests[-1])
+    assert rests == [60, 120, 240, 480, 900, 900]
+
+
 def test_failures_that_two_workers_settle_at_once_are_both_counted(engine):
     channels = [f"channel{number}" for number in range(10)]
     for channel in channels:

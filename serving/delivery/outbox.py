@@ -209,13 +209,20 @@ def _count_failures(connection: Connection, channel: str, outcomes: Sequence[Out
     # the first failures of a channel may come from several workers at once: one row, and each of them is counted
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     connection.execute(dialect.insert(channel_states).values(channel=channel, failures=0).on_conflict_do_nothing())
-    known = select(own.failures).where(own.channel == channel).with_for_update()
-    failures = connection.execute(known).scalar_one()
+    known = select(own.failures, own.rests_until).where(own.channel == channel).with_for_update()
+    failures, rest = connection.execute(known).one()
+    # many attempts are under way at once, and fail of one cause: together they are one step to a longer rest, and those
+    # that had begun before the channel rested are none
+    rests = rest is not None and rest > now
+    most = failures if rests else max(failures + 1, FAILURES)
     for outcome in outcomes:
-        failures = 0 if outcome.delivered else failures + 1
-    rest = None
-    if failures >= FAILURES:
-        rest = now + min(REST * 2 ** min(failures - FAILURES, 10), LONGEST_REST)
+        if outcome.delivered:
+            failures, most, rests = 0, FAILURES, False
+        else:
+            failures = min(failures + 1, most)
+    if not rests:
+        long = min(REST * 2 ** min(failures - FAILURES, 10), LONGEST_REST) if failures >= FAILURES else None
+        rest = None if long is None else now + long
     values: dict[str, Any] = {"failures": failures, "rests_until": rest}
     if any(outcome.status == GONE for outcome in outcomes):
         values |= {"disabled_at": now, "reason": "its receiver answered 410 Gone"}
