@@ -101,8 +101,32 @@ def test_a_receiver_that_wants_nothing_more_is_left_alone_until_somebody_says_ot
         assert claim(engine, "inbox", "a", NOON + timedelta(days=days), 8) == []
     (shown,) = status(engine)
     assert (shown["new"], shown["dead"], shown["disabled_at"]) == (3, 0, NOON)
-    assert redrive(engine, "inbox", NOON) == 0
+    assert redrive(engine, "inbox", NOON) == 3
     assert len(claim(engine, "inbox", "a", NOON, 8)) == 3
+
+
+def test_what_waited_has_its_three_days_from_its_first_attempt(engine):
+    waiting(engine, 2)
+    late = NOON + timedelta(days=30)  # until then its channel was not set up
+    (row,) = claim(engine, "inbox", "a", late, 1)
+    settle(engine, "inbox", settled([row], FAILED), late)
+    assert [row["state"] for row in rows(engine)] == ["new", "new"]
+    (row, _) = claim(engine, "inbox", "a", late + MAX_AGE, 2)
+    settle(engine, "inbox", settled([row], FAILED), late + MAX_AGE)
+    assert rows(engine)[0]["state"] == "dead"
+
+
+def test_what_waited_while_its_channel_was_switched_off_is_tried_for_another_three_days(engine):
+    waiting(engine, 2)
+    gone = Outcome(False, final=True, error="answered 410", status=410)
+    settle(engine, "inbox", settled(claim(engine, "inbox", "a", NOON, 1), gone), NOON)
+    later = NOON + timedelta(days=30)
+    assert redrive(engine, "inbox", later) == 2
+    taken = claim(engine, "inbox", "a", later, 8)
+    # what was never tried is as old as it was
+    assert [(row.attempts, row.created_at) for row in taken] == [(1, later), (1, NOON)]
+    settle(engine, "inbox", settled(taken, FAILED), later)
+    assert [row["state"] for row in rows(engine)] == ["new", "new"]
 
 
 def test_a_receiver_that_wants_nothing_more_is_heard_although_it_takes_what_was_sent_beside(engine):

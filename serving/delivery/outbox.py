@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, case, func, select, tuple_, update
+from sqlalchemy import Connection, Engine, case, func, literal, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from serving.delivery.channels import Outcome
@@ -20,7 +20,8 @@ from serving.store.tables import channel_states, deliveries, outbox
 
 #: How long a row is its taker's, if the taker does not say.
 LEASE = timedelta(seconds=60)
-#: A row that could not be sent for so long is dead: it stays, and is sent again when somebody says so.
+#: A row that could not be sent for so long after its first attempt is dead: it stays, and is sent again when somebody
+#: says so.
 MAX_AGE = timedelta(hours=72)
 #: Seconds before the second attempt, the third …; the last one repeats. A little is left to chance, so that what failed
 #: together does not come back together.
@@ -101,10 +102,11 @@ def settle(engine: Engine, channel: str, settled: Sequence[Settled], now: dateti
             connection, [one.row for one in done.values()], {"state": "done", "done_at": now, "last_error": None}
         )
         became = dict.fromkeys(held, "done")
-        for row, outcome, _ in settled:
-            if not outcome.delivered:
-                values = _values(row, outcome, now)
-                became |= dict.fromkeys(_update(connection, [row], values), values["state"])
+        failed = [one for one in settled if not one.outcome.delivered]
+        began = _began(connection, [one.row.key for one in failed])
+        for row, outcome, _ in failed:
+            values = _values(row, outcome, began.get(row.key, now), now)
+            became |= dict.fromkeys(_update(connection, [row], values), values["state"])
         rows = [
             {
                 "outbox_key": one.row.key,
@@ -158,24 +160,35 @@ def status(engine: Engine) -> list[Mapping[str, Any]]:
 
 
 def redrive(engine: Engine, channel: str | None, now: datetime) -> int:
-    """Send dead rows again, of one channel or of all, and switch the channels on; returns how many rows."""
+    """Send again what is dead and what waits, of one channel or of all, and switch the channels on; how many rows."""
+    own = outbox.c
     with writing(engine) as connection:
-        dead = update(outbox).where(outbox.c.state == "dead")
+        rows = update(outbox).where(own.state.in_(("dead", "new")))
         rested = update(channel_states)
         if channel is not None:
-            dead, rested = dead.where(outbox.c.channel == channel), rested.where(channel_states.c.channel == channel)
+            rows, rested = rows.where(own.channel == channel), rested.where(channel_states.c.channel == channel)
+        # the age of what was tried counts from now: it has another three days
+        anew = case((own.attempts > 0, literal(now, own.created_at.type)), else_=own.created_at)
+        again = rows.values(state="new", attempts=0, next_at=now, created_at=anew, last_error=None)
+        count = connection.execute(again).rowcount
         connection.execute(rested.values(failures=0, rests_until=None, disabled_at=None, reason=None))
-        # their age counts from now: they have another three days
-        again = dead.values(state="new", attempts=0, next_at=now, created_at=now, last_error=None)
-        return int(connection.execute(again).rowcount)
+        return int(count)
 
 
-def _values(row: Leased, outcome: Outcome, now: datetime) -> dict[str, Any]:
-    """What becomes of a row that was not delivered."""
+def _began(connection: Connection, keys: Sequence[int]) -> dict[int, datetime]:
+    """When rows were tried first since they were written, or since they were sent again; none that were not."""
+    own = deliveries.c
+    tries = select(own.outbox_key, func.min(own.at)).join(outbox, outbox.c.key == own.outbox_key)
+    tries = tries.where(own.outbox_key.in_(keys), own.at >= outbox.c.created_at)
+    return dict(connection.execute(tries.group_by(own.outbox_key)).all()) if keys else {}
+
+
+def _values(row: Leased, outcome: Outcome, began: datetime, now: datetime) -> dict[str, Any]:
+    """What becomes of a row that was not delivered; ``began``: when it was tried first."""
     delay = _delay(row.attempts, outcome)
     if outcome.status == GONE:  # it waits until somebody switches the channel on again
         return {"state": "new", "next_at": now, "last_error": outcome.error}
-    too_old = now + delay > row.created_at + MAX_AGE
+    too_old = now + delay > began + MAX_AGE
     if too_old or (outcome.final and row.attempts >= REFUSALS):
         return {"state": "dead", "last_error": outcome.error}
     return {"state": "new", "next_at": now + delay, "last_error": outcome.error}
