@@ -159,6 +159,14 @@ def status(engine: Engine) -> list[Mapping[str, Any]]:
         return [dict(row) for row in rows]
 
 
+def waiting(engine: Engine) -> dict[str, int]:
+    """How many rows wait or are under way, by channel; StoreError if the store is away."""
+    own = outbox.c
+    counts = select(own.channel, func.count()).where(own.state.in_(_open)).group_by(own.channel).order_by(own.channel)
+    with reading(engine) as connection:
+        return dict(connection.execute(counts).all())
+
+
 def redrive(engine: Engine, channel: str | None, now: datetime) -> int:
     """Send again what is dead and what waits, of one channel or of all, and switch the channels on; how many rows."""
     own = outbox.c
@@ -167,12 +175,17 @@ def redrive(engine: Engine, channel: str | None, now: datetime) -> int:
         rested = update(channel_states)
         if channel is not None:
             rows, rested = rows.where(own.channel == channel), rested.where(channel_states.c.channel == channel)
-        # the age of what was tried counts from now: it has another three days
-        anew = case((own.attempts > 0, literal(now, own.created_at.type)), else_=own.created_at)
-        again = rows.values(state="new", attempts=0, next_at=now, created_at=anew, last_error=None)
-        count = connection.execute(again).rowcount
+        count = connection.execute(rows.values(**anew(now))).rowcount
         connection.execute(rested.values(failures=0, rests_until=None, disabled_at=None, reason=None))
         return int(count)
+
+
+def anew(now: datetime) -> dict[str, Any]:
+    """The values of rows that are to be sent as if they had never been tried."""
+    own = outbox.c
+    # the age of what was tried counts from now: it has another three days
+    age = case((own.attempts > 0, literal(now, own.created_at.type)), else_=own.created_at)
+    return {"state": "new", "attempts": 0, "next_at": now, "created_at": age, "last_error": None}
 
 
 def _began(connection: Connection, keys: Sequence[int]) -> dict[int, datetime]:
