@@ -1,5 +1,6 @@
 """The outbox: rows are taken by one, and come back until they are settled; on SQLite and on PostgreSQL."""
 
+import threading
 from datetime import timedelta
 
 from sqlalchemy import select, update
@@ -8,7 +9,7 @@ from store_support import NOON, rows, waiting
 from serving.delivery.channels import Outcome
 from serving.delivery.outbox import FAILURES, LEASE, MAX_AGE, REFUSALS, Settled, claim, redrive, settle, status
 from serving.store.engine import reading, writing
-from serving.store.tables import deliveries, outbox
+from serving.store.tables import channel_states, deliveries, outbox
 
 FAILED = Outcome(False, error="refused", status=500)
 DONE = Outcome(True)
@@ -100,8 +101,32 @@ def test_a_receiver_that_wants_nothing_more_is_left_alone_until_somebody_says_ot
         assert claim(engine, "inbox", "a", NOON + timedelta(days=days), 8) == []
     (shown,) = status(engine)
     assert (shown["new"], shown["dead"], shown["disabled_at"]) == (3, 0, NOON)
-    assert redrive(engine, "inbox", NOON) == 0
+    assert redrive(engine, "inbox", NOON) == 3
     assert len(claim(engine, "inbox", "a", NOON, 8)) == 3
+
+
+def test_what_waited_has_its_three_days_from_its_first_attempt(engine):
+    waiting(engine, 2)
+    late = NOON + timedelta(days=30)  # until then its channel was not set up
+    (row,) = claim(engine, "inbox", "a", late, 1)
+    settle(engine, "inbox", settled([row], FAILED), late)
+    assert [row["state"] for row in rows(engine)] == ["new", "new"]
+    (row, _) = claim(engine, "inbox", "a", late + MAX_AGE, 2)
+    settle(engine, "inbox", settled([row], FAILED), late + MAX_AGE)
+    assert rows(engine)[0]["state"] == "dead"
+
+
+def test_what_waited_while_its_channel_was_switched_off_is_tried_for_another_three_days(engine):
+    waiting(engine, 2)
+    gone = Outcome(False, final=True, error="answered 410", status=410)
+    settle(engine, "inbox", settled(claim(engine, "inbox", "a", NOON, 1), gone), NOON)
+    later = NOON + timedelta(days=30)
+    assert redrive(engine, "inbox", later) == 2
+    taken = claim(engine, "inbox", "a", later, 8)
+    # what was never tried is as old as it was
+    assert [(row.attempts, row.created_at) for row in taken] == [(1, later), (1, NOON)]
+    settle(engine, "inbox", settled(taken, FAILED), later)
+    assert [row["state"] for row in rows(engine)] == ["new", "new"]
 
 
 def test_a_receiver_that_wants_nothing_more_is_heard_although_it_takes_what_was_sent_beside(engine):
@@ -124,6 +149,49 @@ def test_a_channel_that_fails_rests_and_then_tries_one_at_a_time(engine):
     assert len(probe) == 1
     settle(engine, "inbox", settled(probe), later)
     assert len(claim(engine, "inbox", "a", later, 8)) == 8
+
+
+def test_what_fails_at_once_is_one_step_to_a_longer_rest(engine):
+    def rest(now):
+        (row,) = status(engine)
+        return (row["rests_until"] - now).total_seconds()
+
+    waiting(engine, 40)
+    first, second = (claim(engine, "inbox", owner, NOON, 12) for owner in "ab")
+    settle(engine, "inbox", settled(first, FAILED), NOON)
+    assert rest(NOON) == 30
+    # these had begun before the rest, and tell nothing new
+    settle(engine, "inbox", settled(second, FAILED), NOON + timedelta(seconds=9))
+    assert rest(NOON) == 30
+    now, rests = NOON + timedelta(seconds=30), []
+    for _ in range(6):
+        settle(engine, "inbox", settled(claim(engine, "inbox", "a", now, 12), FAILED), now)
+        rests.append(rest(now))
+        now += timedelta(seconds=rests[-1])
+    assert rests == [60, 120, 240, 480, 900, 900]
+
+
+def test_failures_that_two_workers_settle_at_once_are_both_counted(engine):
+    channels = [f"channel{number}" for number in range(10)]
+    for channel in channels:
+        waiting(engine, 4, channel)
+        for _ in range(2):  # the first failures of a channel, and later ones
+            taken = [claim(engine, channel, owner, NOON, 1) for owner in "ab"]
+            begin = threading.Barrier(2)
+
+            def answer(mine, channel=channel, begin=begin):
+                begin.wait()
+                settle(engine, channel, settled(mine, FAILED), NOON)
+
+            threads = [threading.Thread(target=answer, args=(mine,)) for mine in taken]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    assert {row["state"] for row in rows(engine)} == {"new"}
+    with reading(engine) as connection:
+        counted = connection.execute(select(channel_states.c.channel, channel_states.c.failures)).all()
+    assert dict(counted) == dict.fromkeys(channels, 4)
 
 
 def test_the_state_of_each_channel_is_told(engine):

@@ -48,13 +48,14 @@ LONGEST = timedelta(seconds=BACKOFF[-1] * 1.2)
 
 class Row(NamedTuple):
     """What must be true of a message: ``open`` until it is done or dead; ``taken`` while whoever has ``fence`` may
-    settle it, which he alone may do until ``until``."""
+    settle it, which he alone may do until ``until``; ``tried`` is when somebody said how it went."""
 
     state: str
     fence: int = 0
     attempts: int = 0
     taken: bool = False
     until: datetime = NOON
+    tried: tuple[datetime, ...] = ()
 
 
 class Outbox(RuleBasedStateMachine):
@@ -103,7 +104,7 @@ class Outbox(RuleBasedStateMachine):
             assert known.state == "open"
             assert not known.taken or known.until <= self.now, "two have a message at once"
             assert (row.fence, row.attempts) == (known.fence + 1, known.attempts + 1)
-            self.known[row.delivery_id] = Row("open", row.fence, row.attempts, True, self.now + LEASE)
+            self.known[row.delivery_id] = Row("open", row.fence, row.attempts, True, self.now + LEASE, known.tried)
         return taken if taken else multiple()
 
     @rule(target=batches, limit=st.integers(1, 4))
@@ -129,10 +130,11 @@ class Outbox(RuleBasedStateMachine):
 
     @rule()
     def send_again(self) -> None:
-        dead = [one for one, known in self.known.items() if known.state == "dead"]
-        assert redrive(self.engine, "inbox", self.now) == len(dead)
-        for one in dead:
-            self.known[one] = self.known[one]._replace(state="open", attempts=0, taken=False)
+        again = [one for one, known in self.known.items() if known.state != "done" and not known.taken]
+        assert redrive(self.engine, "inbox", self.now) == len(again)
+        for one in again:
+            tried = tuple(at for at in self.known[one].tried if at >= self.now)
+            self.known[one] = self.known[one]._replace(state="open", attempts=0, tried=tried)
 
     def settle(self, batch: list[Leased], choice: st.DataObject) -> None:
         answers = [choice.draw(st.sampled_from(CHANCES)) for _ in batch]
@@ -143,6 +145,7 @@ class Outbox(RuleBasedStateMachine):
         after = {row["delivery_id"]: row for row in rows(self.engine)}
         for row, outcome, _ in settled:
             one = row.delivery_id
+            self.known[one] = self.known[one]._replace(tried=(*self.known[one].tried, self.now))
             if one not in held:
                 assert after[one] == before[one], "a late answer changed something"
                 continue
@@ -161,13 +164,14 @@ class Outbox(RuleBasedStateMachine):
             return "done"
         if outcome.status == GONE:
             return "open"
-        if (outcome.final and row.attempts >= REFUSALS) or self.now > row.created_at + MAX_AGE:
+        first = self.known[row.delivery_id].tried[0]
+        if (outcome.final and row.attempts >= REFUSALS) or self.now > first + MAX_AGE:
             return "dead"
         if found["state"] == "new":
             wait = (found["next_at"] - self.now).total_seconds()
             assert wait >= max(0.8 * BACKOFF[min(row.attempts, len(BACKOFF)) - 1], outcome.retry_after or 0)
             return "open"
-        assert self.now + LONGEST > row.created_at + MAX_AGE, "given up too early"
+        assert self.now + LONGEST > first + MAX_AGE, "given up too early"
         return "dead"
 
     def channel(self):

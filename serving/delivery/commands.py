@@ -1,8 +1,9 @@
 """The commands `feedback deliver …`: thin parsers around importable functions."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -72,8 +73,8 @@ def deliver_run(
 
 
 @deliver.command("status")
-def deliver_status(store: Store = None, as_json: Json = False) -> None:
-    """Show per channel what waits, is under way, was delivered and was given up.
+def deliver_status(rules: Rules = None, store: Store = None, as_json: Json = False) -> None:
+    """Show per channel what waits, is under way, was delivered and was given up, and what a channel lacks.
 
     Example: feedback deliver status
     """
@@ -82,15 +83,20 @@ def deliver_status(store: Store = None, as_json: Json = False) -> None:
     from serving.delivery.outbox import status
     from serving.store.schema import open_store
 
-    rows = status(open_store(load_settings(store=store).address))
+    settings = load_settings(rules=rules, store=store)
+    rows = status(open_store(settings.address))
+    found = _lacking(rows, settings.rules)
     if as_json:
-        typer.echo(json.dumps(rows, default=str, indent=2))
+        told = [{**row, "lacks": ": ".join(found.get(row["channel"], ())) or None} for row in rows]
+        typer.echo(json.dumps(told, default=str, indent=2))
         return
     now = datetime.now(UTC)
     shown = []
     for row in rows:
         condition = "works"
-        if row["disabled_at"] is not None:
+        if row["channel"] in found:
+            condition, _ = found[row["channel"]]
+        elif row["disabled_at"] is not None:
             condition = "switched off by its receiver"
         elif row["rests_until"] is not None and row["rests_until"] > now:
             condition = f"rests until {row['rests_until']:%H:%M:%S} UTC"
@@ -98,6 +104,27 @@ def deliver_status(store: Store = None, as_json: Json = False) -> None:
         counts = [f"{row[name]:,}" for name in ("new", "leased", "done", "dead")]
         shown.append([row["channel"], condition, *counts, age])
     terminal.table("outbox", ["channel", "", "waiting", "under way", "delivered", "given up", "oldest"], shown, left=2)
+    _tell(found)
+
+
+def _lacking(rows: Sequence[Mapping[str, Any]], rules: Path | None) -> dict[str, tuple[str, str]]:
+    """What channels lack over which something is still to be sent, and what helps."""
+    from models.errors import RulesError
+    from serving.delivery.senders import lacking
+    from serving.routing.load import DEFAULT_RULES, load_rules
+
+    left = [row["channel"] for row in rows if row["new"] or row["leased"] or row["dead"]]
+    try:
+        file = load_rules(rules or DEFAULT_RULES).file
+    except RulesError as error:  # what waits is worth knowing all the same
+        terminal.warn(f"what channels lack is not known: {error}")
+        return {}
+    return {name: lack for name in left if (lack := lacking(name, file)) is not None}
+
+
+def _tell(found: Mapping[str, tuple[str, str]]) -> None:
+    for name, (what, remedy) in found.items():
+        terminal.warn(f"messages wait for channel {name}, which is {what}: {remedy}")
 
 
 @deliver.command("digest")
@@ -158,17 +185,38 @@ def deliver_digest(
 @deliver.command("redrive")
 def deliver_redrive(
     channel: Annotated[str | None, typer.Option(metavar="NAME", help="Only of this channel.")] = None,
+    anew: Annotated[
+        bool,
+        typer.Option("--anew", help="Over the channels that teams have now; for a channel that is not in the rules."),
+    ] = False,
+    rules: Rules = None,
     store: Store = None,
 ) -> None:
-    """Send again what was given up, and switch channels on again.
+    """Send again what was given up, at once what waits, and switch channels on again.
 
     Example: feedback deliver redrive --channel inbox-support
     """
-    from serving.delivery.outbox import redrive
+    from serving.delivery.moving import move
+    from serving.delivery.outbox import redrive, status
+    from serving.routing.load import DEFAULT_RULES, load_rules
+    from serving.routing.rules import DEFAULT_CHANNEL
     from serving.store.schema import open_store
 
-    count = redrive(open_store(load_settings(store=store).address), channel, datetime.now(UTC))
-    terminal.say(f"{count:,} message(s) will be sent again")
+    settings = load_settings(rules=rules, store=store)
+    now = datetime.now(UTC)
+    if not anew:
+        engine = open_store(settings.address)
+        count = redrive(engine, channel, now)
+        terminal.say(f"{count:,} message(s) will be sent again")
+        _tell(_lacking([row for row in status(engine) if channel in (None, row["channel"])], settings.rules))
+        return
+    if channel is None:
+        raise ConfigError("--anew moves what is left of one channel; name it with --channel")
+    file = load_rules(settings.rules or DEFAULT_RULES).file
+    if channel == DEFAULT_CHANNEL or channel in file.channels:
+        raise ConfigError(f"channel {channel} is in the rules, and --anew is for one that is not; leave it out")
+    count = move(open_store(settings.address), channel, file.channels_by_team, now)
+    terminal.say(f"{count:,} message(s) will be sent over the channels that their teams have now")
 
 
 @deliver.command("bench")

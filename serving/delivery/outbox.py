@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, case, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Engine, case, func, literal, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from serving.delivery.channels import Outcome
 from serving.delivery.message import Kind
@@ -19,7 +20,8 @@ from serving.store.tables import channel_states, deliveries, outbox
 
 #: How long a row is its taker's, if the taker does not say.
 LEASE = timedelta(seconds=60)
-#: A row that could not be sent for so long is dead: it stays, and is sent again when somebody says so.
+#: A row that could not be sent for so long after its first attempt is dead: it stays, and is sent again when somebody
+#: says so.
 MAX_AGE = timedelta(hours=72)
 #: Seconds before the second attempt, the third …; the last one repeats. A little is left to chance, so that what failed
 #: together does not come back together.
@@ -100,10 +102,11 @@ def settle(engine: Engine, channel: str, settled: Sequence[Settled], now: dateti
             connection, [one.row for one in done.values()], {"state": "done", "done_at": now, "last_error": None}
         )
         became = dict.fromkeys(held, "done")
-        for row, outcome, _ in settled:
-            if not outcome.delivered:
-                values = _values(row, outcome, now)
-                became |= dict.fromkeys(_update(connection, [row], values), values["state"])
+        failed = [one for one in settled if not one.outcome.delivered]
+        began = _began(connection, [one.row.key for one in failed])
+        for row, outcome, _ in failed:
+            values = _values(row, outcome, began.get(row.key, now), now)
+            became |= dict.fromkeys(_update(connection, [row], values), values["state"])
         rows = [
             {
                 "outbox_key": one.row.key,
@@ -156,25 +159,49 @@ def status(engine: Engine) -> list[Mapping[str, Any]]:
         return [dict(row) for row in rows]
 
 
+def waiting(engine: Engine) -> dict[str, int]:
+    """How many rows wait or are under way, by channel; StoreError if the store is away."""
+    own = outbox.c
+    counts = select(own.channel, func.count()).where(own.state.in_(_open)).group_by(own.channel).order_by(own.channel)
+    with reading(engine) as connection:
+        return dict(connection.execute(counts).all())
+
+
 def redrive(engine: Engine, channel: str | None, now: datetime) -> int:
-    """Send dead rows again, of one channel or of all, and switch the channels on; returns how many rows."""
+    """Send again what is dead and what waits, of one channel or of all, and switch the channels on; how many rows."""
+    own = outbox.c
     with writing(engine) as connection:
-        dead = update(outbox).where(outbox.c.state == "dead")
+        rows = update(outbox).where(own.state.in_(("dead", "new")))
         rested = update(channel_states)
         if channel is not None:
-            dead, rested = dead.where(outbox.c.channel == channel), rested.where(channel_states.c.channel == channel)
+            rows, rested = rows.where(own.channel == channel), rested.where(channel_states.c.channel == channel)
+        count = connection.execute(rows.values(**anew(now))).rowcount
         connection.execute(rested.values(failures=0, rests_until=None, disabled_at=None, reason=None))
-        # their age counts from now: they have another three days
-        again = dead.values(state="new", attempts=0, next_at=now, created_at=now, last_error=None)
-        return int(connection.execute(again).rowcount)
+        return int(count)
 
 
-def _values(row: Leased, outcome: Outcome, now: datetime) -> dict[str, Any]:
-    """What becomes of a row that was not delivered."""
+def anew(now: datetime) -> dict[str, Any]:
+    """The values of rows that are to be sent as if they had never been tried."""
+    own = outbox.c
+    # the age of what was tried counts from now: it has another three days
+    age = case((own.attempts > 0, literal(now, own.created_at.type)), else_=own.created_at)
+    return {"state": "new", "attempts": 0, "next_at": now, "created_at": age, "last_error": None}
+
+
+def _began(connection: Connection, keys: Sequence[int]) -> dict[int, datetime]:
+    """When rows were tried first since they were written, or since they were sent again; none that were not."""
+    own = deliveries.c
+    tries = select(own.outbox_key, func.min(own.at)).join(outbox, outbox.c.key == own.outbox_key)
+    tries = tries.where(own.outbox_key.in_(keys), own.at >= outbox.c.created_at)
+    return dict(connection.execute(tries.group_by(own.outbox_key)).all()) if keys else {}
+
+
+def _values(row: Leased, outcome: Outcome, began: datetime, now: datetime) -> dict[str, Any]:
+    """What becomes of a row that was not delivered; ``began``: when it was tried first."""
     delay = _delay(row.attempts, outcome)
     if outcome.status == GONE:  # it waits until somebody switches the channel on again
         return {"state": "new", "next_at": now, "last_error": outcome.error}
-    too_old = now + delay > row.created_at + MAX_AGE
+    too_old = now + delay > began + MAX_AGE
     if too_old or (outcome.final and row.attempts >= REFUSALS):
         return {"state": "dead", "last_error": outcome.error}
     return {"state": "new", "next_at": now + delay, "last_error": outcome.error}
@@ -201,20 +228,28 @@ def _allowed(connection: Connection, channel: str, now: datetime) -> int:
 
 def _count_failures(connection: Connection, channel: str, outcomes: Sequence[Outcome], now: datetime) -> None:
     own = channel_states.c
-    before = connection.execute(select(own.failures).where(own.channel == channel)).scalar_one_or_none()
-    failures = before or 0
-    for outcome in outcomes:
-        failures = 0 if outcome.delivered else failures + 1
-    gone = any(outcome.status == GONE for outcome in outcomes)
-    if before is None and not failures and not gone:
+    mine = update(channel_states).where(own.channel == channel)
+    if all(outcome.delivered for outcome in outcomes):  # nearly always, and then no worker waits for another
+        connection.execute(mine.where(own.failures > 0).values(failures=0, rests_until=None))
         return
-    rest = None
-    if failures >= FAILURES:
-        rest = now + min(REST * 2 ** min(failures - FAILURES, 10), LONGEST_REST)
+    # the first failures of a channel may come from several workers at once: one row, and each of them is counted
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    connection.execute(dialect.insert(channel_states).values(channel=channel, failures=0).on_conflict_do_nothing())
+    known = select(own.failures, own.rests_until).where(own.channel == channel).with_for_update()
+    failures, rest = connection.execute(known).one()
+    # many attempts are under way at once, and fail of one cause: together they are one step to a longer rest, and those
+    # that had begun before the channel rested are none
+    rests = rest is not None and rest > now
+    most = failures if rests else max(failures + 1, FAILURES)
+    for outcome in outcomes:
+        if outcome.delivered:
+            failures, most, rests = 0, FAILURES, False
+        else:
+            failures = min(failures + 1, most)
+    if not rests:
+        long = min(REST * 2 ** min(failures - FAILURES, 10), LONGEST_REST) if failures >= FAILURES else None
+        rest = None if long is None else now + long
     values: dict[str, Any] = {"failures": failures, "rests_until": rest}
-    if gone:
+    if any(outcome.status == GONE for outcome in outcomes):
         values |= {"disabled_at": now, "reason": "its receiver answered 410 Gone"}
-    if before is None:
-        connection.execute(insert(channel_states).values(channel=channel, **values))
-    else:
-        connection.execute(update(channel_states).where(own.channel == channel).values(**values))
+    connection.execute(mine.values(**values))

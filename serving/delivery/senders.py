@@ -39,6 +39,22 @@ def senders(rules: RulesFile, environment: Mapping[str, str] = os.environ) -> di
     return found
 
 
+def lacking(name: str, rules: RulesFile, environment: Mapping[str, str] = os.environ) -> tuple[str, str] | None:
+    """What a channel lacks, so that nothing is sent over it, in short, and what helps; None: nothing."""
+    if name not in rules.channels:
+        if name == DEFAULT_CHANNEL:
+            return None
+        return "not in the rules", (
+            "write it into the rules again, or give its messages to the channels that their teams have now: "
+            f"feedback deliver redrive --channel {name} --anew"
+        )
+    try:
+        _sender(name, rules.channels[name], rules, environment)
+    except ConfigError as error:
+        return "not set up here", str(error)
+    return None
+
+
 def allowed_networks(text: str) -> list[Network]:
     """Networks from a list with commas; ConfigError names what is none."""
     found: list[Network] = []

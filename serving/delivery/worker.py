@@ -17,7 +17,7 @@ from models.errors import FeedbackError, place_of
 from serving.delivery.batch import Batch, Size
 from serving.delivery.channels import Sender
 from serving.delivery.message import Message
-from serving.delivery.outbox import LEASE, Leased, claim, release, settle
+from serving.delivery.outbox import LEASE, Leased, claim, release, settle, waiting
 from serving.failpoints import reach
 from serving.routing.compiled import Rules
 
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 CONCURRENCY, LARGEST = 8, 256
 #: Seconds between two looks at an empty outbox, between two rounds, and after the store was away.
 IDLE, ROUND, AWAY = 0.5, 5.0, 5.0
+#: Seconds between two looks for channels over which nothing is sent although messages wait.
+LOOK = 60.0
 
 
 class Remembered:
@@ -69,6 +71,7 @@ class Worker:
         self._name = f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}"
         self._stop = threading.Event()
         self._threads: dict[str, threading.Thread] = {}
+        self._named: set[str] = set()  # channels of which was said that nothing sends over them
 
     def run(self) -> None:
         """Work until :meth:`stop`; channels that appear in the rules meanwhile are served too."""
@@ -87,6 +90,7 @@ class Worker:
     def drain(self) -> int:
         """Send all that is due now, over every channel, and return how many were delivered."""
         self._rounds(datetime.now(UTC))
+        self._name_idle()
         done = 0
         for channel in self._senders():
             with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix=channel) as pool:
@@ -101,17 +105,31 @@ class Worker:
             self._threads[name].start()
 
     def _go_round(self) -> None:
+        look = 0.0
         while not self._stop.is_set():
             with self._guarded("digests and reminders"):
                 self._rounds(datetime.now(UTC))
+            if time.monotonic() >= look:
+                look = time.monotonic() + LOOK
+                with self._guarded("a look at what waits"):
+                    self._name_idle()
             self._stop.wait(ROUND)
+
+    def _name_idle(self) -> None:
+        """Log the channels that messages wait for although nothing sends over them; each once, until it does."""
+        idle = {channel: count for channel, count in waiting(self._engine).items() if channel not in self._senders()}
+        for channel in idle.keys() - self._named:
+            said = "%d message(s) wait for channel %s, which is not in the rules or not set up: feedback deliver status"
+            log.warning(said, idle[channel], channel)
+        self._named = set(idle)
 
     def _serve(self, channel: str) -> None:
         size = Size(CONCURRENCY, LARGEST)
         with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix=channel) as pool:
             while not self._stop.is_set():
                 with self._guarded(f"delivery over {channel}"):
-                    if self._work(channel, pool, size) is None:
+                    # what is left of a channel that is not there any more waits for somebody to say where it goes
+                    if channel not in self._senders() or self._work(channel, pool, size) is None:
                         self._stop.wait(IDLE)
 
     @contextmanager
