@@ -100,6 +100,27 @@ def test_skipped_items_are_known_and_can_be_taken_up_again(desk: Desk) -> None:
     assert desk.states() == ["live"]
 
 
+class Stages(Silent):
+    """Remembers which stages began."""
+
+    def __init__(self) -> None:
+        self.titles: list[str] = []
+
+    @contextmanager
+    def stage(self, title: str, total: int | None = None, unit: str = "", *, done: int = 0) -> Iterator[Advance]:
+        self.titles.append(title)
+        yield lambda units: None
+
+
+def test_what_was_skipped_does_not_make_every_pull_look_at_everything(desk: Desk) -> None:
+    desk.answer(0, result=[], was_cancelled=True)
+    desk.answer(1, DEFECT)
+    desk.pull()
+    stages = Stages()
+    pull(desk.client, desk.project, desk.path, SCHEMA, stages)
+    assert stages.titles == ["looking for what changed"]
+
+
 def test_an_unknown_choice_is_named_and_the_rest_goes_on(desk: Desk) -> None:
     number = desk.answer(0, "product/warranty")
     desk.answer(1, DEFECT)
