@@ -14,15 +14,23 @@ from models.progress import Progress
 
 #: Where these files lie, one a project.
 FOLDER = Path("artifacts/labeling")
-_VERSION = 2
+_VERSION = 3
 
 # items: one row an item that was chosen. `task_id` is empty until the server has told it. `prediction` is a copy of
 # what was shown (or, if `blind`, would have been), of `model_version`. `why` is what it was chosen for; `probability`
 # that with which it was drawn, where chance alone chose it.
 # annotations: the latest version of each annotation that was seen; `labels` by task as JSON; `state` is live, skipped
-# or deleted. `reported_at` is empty until a correction has been handed on. `shown` is what Label Studio says was shown,
-# as JSON: the model and its labels by task.
-_TABLES = """
+# or deleted. `shown` is what Label Studio says was shown, as JSON: the model and its labels by task.
+# reports: the last correction of each item that was sent to the service, under which name; `content` tells it from
+# another, empty where a file of an earlier version does not tell; `taken_at` is empty until the service has taken it.
+_REPORTS = """
+CREATE TABLE reports (
+    item_id TEXT PRIMARY KEY,
+    content TEXT,
+    origin_id TEXT NOT NULL,
+    taken_at TEXT
+)"""
+_TABLES = f"""
 CREATE TABLE items (
     item_id TEXT PRIMARY KEY,
     task_id INTEGER UNIQUE,
@@ -46,15 +54,26 @@ CREATE TABLE annotations (
     note TEXT,
     seconds REAL,
     seen_at TEXT NOT NULL,
-    reported_at TEXT,
     shown TEXT
 );
 CREATE INDEX ix_annotations_task_id ON annotations (task_id);
 CREATE TABLE marks (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+{_REPORTS};
 """
 
 #: What brings a file of an earlier version to the next one.
-_UPGRADES = {1: "ALTER TABLE annotations ADD COLUMN shown TEXT"}
+_UPGRADES = {
+    1: ["ALTER TABLE annotations ADD COLUMN shown TEXT"],
+    2: [
+        _REPORTS,
+        """
+        INSERT INTO reports (item_id, origin_id, taken_at)
+        SELECT item_id, '', max(reported_at) FROM items JOIN annotations USING (task_id)
+        WHERE state = 'live' GROUP BY item_id HAVING count(*) = count(reported_at)
+        """,
+        "ALTER TABLE annotations DROP COLUMN reported_at",
+    ],
+}
 
 
 class State:
@@ -72,7 +91,8 @@ class State:
             self._connection.execute(f"PRAGMA {setting}")
         with self.changing() as connection:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
-            steps = [_UPGRADES[each] for each in range(version, _VERSION)] if version else _TABLES.split(";")
+            upgrades = [step for each in range(version or _VERSION, _VERSION) for step in _UPGRADES[each]]
+            steps = upgrades if version else _TABLES.split(";")
             for statement in steps:
                 connection.execute(statement)
             if steps:

@@ -45,6 +45,13 @@ def test_three_ways_settle_nothing() -> None:
     assert join(three, SCHEMA).open == ("sentiment: negative 1, neutral 1, positive 1 of 3",)
 
 
+def test_that_nothing_applies_must_be_said_and_does_not_follow_from_many_opinions() -> None:
+    scattered = [said("a", DEFECT), said("b", QUALITY), said("c", OTHER)]
+    assert join(scattered, SCHEMA).open == ("category: product/defect 1, product/quality 1, other 1 of 3",)
+    assert join([*scattered[:2], said("c")], SCHEMA).open == ("category: product/defect 1, product/quality 1 of 3",)
+    assert join([said("a", DEFECT), said("b"), said("c")], SCHEMA).labels["category"] == ()
+
+
 def test_where_all_must_agree_a_majority_is_not_enough() -> None:
     given_ = [said("a", DEFECT), said("b", DEFECT), said("c", QUALITY)]
     assert join(given_, SCHEMA, "agree").open == ("category: product/defect 2, product/quality 1 of 3",)

@@ -1,9 +1,11 @@
 """Pulling from a real Label Studio: each version once, edits and deletions followed, whatever happens in between."""
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +25,7 @@ from typer.testing import CliRunner
 
 from feedback import app
 from labeling.pull.corrections import answered
+from labeling.pull.handed import begin, settle
 from labeling.pull.pull import Pulled, pull
 from labeling.push.queue import state_file
 from labeling.state import FOLDER, State
@@ -61,17 +64,17 @@ def test_what_was_answered_comes_once(desk: Desk) -> None:
 
 
 def test_edits_are_followed_and_handed_on_again(desk: Desk) -> None:
-    number, other = desk.answer(0, DEFECT), desk.answer(1, DEFECT)
+    number = desk.answer(0, DEFECT)
+    desk.answer(1, DEFECT)
     desk.pull()
     state = State(desk.path)
-    with state.changing() as connection:
-        connection.execute("UPDATE annotations SET reported_at = '2026-01-01'")
-    state.close()
+    settle(state, begin(state, {one.item_id: one.joined for one in answered(state, SCHEMA).items}))
     desk.client.annotations.update(id=number, result=result(OTHER, sentiment="neutral"))
     assert figures(desk.pull()) == (0, 1, 0, 0)
-    edited, same = desk.rows()
-    assert json.loads(edited["labels"]) == {"category": [OTHER], "sentiment": ["neutral"]}
-    assert (edited["reported_at"], same["annotation_id"], same["reported_at"]) == (None, other, "2026-01-01")
+    edited, same = answered(state, SCHEMA).items
+    state.close()
+    assert edited.joined.labels == {"category": (OTHER,), "sentiment": ("neutral",)}
+    assert (edited.reported, same.reported) == (False, True)
 
 
 def test_deletions_are_followed_of_one_of_many_and_of_whole_tasks(desk: Desk) -> None:
@@ -95,6 +98,27 @@ def test_skipped_items_are_known_and_can_be_taken_up_again(desk: Desk) -> None:
     desk.client.annotations.update(id=number, was_cancelled=False, result=result(DEFECT))
     assert figures(desk.pull()) == (0, 1, 0, 0)
     assert desk.states() == ["live"]
+
+
+class Stages(Silent):
+    """Remembers which stages began."""
+
+    def __init__(self) -> None:
+        self.titles: list[str] = []
+
+    @contextmanager
+    def stage(self, title: str, total: int | None = None, unit: str = "", *, done: int = 0) -> Iterator[Advance]:
+        self.titles.append(title)
+        yield lambda units: None
+
+
+def test_what_was_skipped_does_not_make_every_pull_look_at_everything(desk: Desk) -> None:
+    desk.answer(0, result=[], was_cancelled=True)
+    desk.answer(1, DEFECT)
+    desk.pull()
+    stages = Stages()
+    pull(desk.client, desk.project, desk.path, SCHEMA, stages)
+    assert stages.titles == ["looking for what changed"]
 
 
 def test_an_unknown_choice_is_named_and_the_rest_goes_on(desk: Desk) -> None:
@@ -142,6 +166,25 @@ def test_two_pulls_at_once_take_everything_once(desk: Desk) -> None:
         thread.join()
     assert sorted(one.new for one in found) == [0, 0, 6]
     assert len(desk.rows()) == 6
+
+
+def test_nobody_else_pulls_until_all_is_handed_on(studio: Studio, desk: Desk, tmp_path: Path) -> None:
+    desk.answer(0, DEFECT)
+    with contextlib.chdir(tmp_path):
+        FOLDER.mkdir(parents=True)
+        path = desk.path.rename(state_file(studio.url, desk.project).absolute())
+    with socket.create_server(("127.0.0.1", 0)) as service:
+        service.settimeout(60)
+        address = f"http://127.0.0.1:{service.getsockname()[1]}"
+        command = [sys.executable, "-m", "feedback", "label", "pull", "--project", str(desk.project)]
+        environment = {**os.environ, **environment_of(studio), "PYTHONPATH": str(ROOT)}
+        process = subprocess.Popen([*command, "--report", address], cwd=tmp_path, env=environment)
+        connection, _ = service.accept()
+        with path.with_suffix(".pull.lock").open("a") as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        connection.close()
+        assert process.wait(60) != 0, "it was not answered"
+    assert figures(desk._replace(path=path).pull()) == (0, 0, 0, 0)
 
 
 def test_hints_in_any_order_or_none_change_nothing(desk: Desk) -> None:
@@ -211,12 +254,14 @@ def test_an_answer_is_to_the_prediction_that_the_server_says_was_shown(desk: Des
 def test_a_state_of_an_earlier_version_is_taken_on(tmp_path: Path) -> None:
     state = State(tmp_path / "state.db")
     with state.changing() as connection:
+        connection.execute("DROP TABLE reports")
         connection.execute("ALTER TABLE annotations DROP COLUMN shown")
+        connection.execute("ALTER TABLE annotations ADD COLUMN reported_at TEXT")
         connection.execute("PRAGMA user_version = 1")
     state.close()
     for _ in range(2):
         state = State(tmp_path / "state.db")
-        assert state.rows("SELECT shown FROM annotations") == []
+        assert state.rows("SELECT shown FROM annotations") == state.rows("SELECT * FROM reports") == []
         state.close()
 
 

@@ -187,6 +187,13 @@ def test_a_task_of_many_labels_is_unsure_by_its_most_doubtful_one() -> None:
     assert task_uncertainty(several) == pytest.approx(0.9)
 
 
+@pytest.mark.parametrize("left", [{}, {"a": 0.99999}, {"a": 0.001}])
+def test_a_prediction_of_which_a_migration_left_next_to_nothing_is_the_most_uncertain(left: dict[str, float]) -> None:
+    answer = TaskPrediction(labels=tuple(left), confidence=0.9, abstained=True, probabilities=left)
+    migrated = said().model_copy(update={"tasks": {"topic": answer}})
+    assert uncertainties([said(0.9), migrated]).tolist() == [0.5, 1]
+
+
 def test_every_task_counts_alike_however_near_its_probabilities_are() -> None:
     def both(many: float, two: float) -> Prediction:
         tasks = {"many": said(many).tasks["topic"], "two": said(two).tasks["topic"]}

@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from feedback import app
 from labeling.pull.corrections import answered, write_corrections
-from labeling.pull.reporting import origin_id
 from labeling.push.queue import state_file
 from labeling.state import State
 from labeling.status.estimates import per_label, share_of, wilson
@@ -148,22 +147,6 @@ def test_labels_of_an_earlier_schema_are_told_and_not_dropped(state: State) -> N
     found = answered(state, SCHEMA)
     assert [item.item_id for item in found.items] == ["i2"]
     assert "label 'product/warranty', which is not in the label schema" in found.rejects[0].reason
-
-
-def test_no_two_versions_of_an_answer_have_one_name(state: State) -> None:
-    add_item(state, "i1", 1)
-    names = []
-    first = add_answer(state, 1, YES)
-    names.append(origin_id(answered(state, SCHEMA).items[0]))
-    second = add_answer(state, 1, YES, who="bob@example.com")
-    names.append(origin_id(answered(state, SCHEMA).items[0]))
-    for statement in ("state = 'deleted'", "state = 'live', updated_at = '2027-01-01T00:00:00.000000Z'"):
-        with state.changing() as connection:
-            connection.execute(f"UPDATE annotations SET {statement} WHERE annotation_id = ?", (second,))  # noqa: S608
-        names.append(origin_id(answered(state, SCHEMA).items[0]))
-    assert len(set(names)) == 4
-    assert names[0] == f"{first}@2026-03-10T09:30:00.000001Z"
-    assert names[2].startswith(f"{first},-{second}@")
 
 
 def project(state: State) -> None:

@@ -28,9 +28,12 @@ def task_uncertainty(answer: TaskPrediction) -> float:
     """How unsure the answer to a task is, in [0, 1].
 
     Of a task with one answer it is one minus the margin between the two most probable labels (Scheffer et al. 2001);
-    of one with several, how near its most doubtful label is to one half. Probabilities are calibrated.
+    of one with several, how near its most doubtful label is to one half. Probabilities are calibrated. Where a
+    migration has left less than two labels nothing is known, and it is 1.
     """
     values = sorted(answer.probabilities.values(), reverse=True)
+    if len(values) < 2:
+        return 1.0
     # a prediction does not say which kind a task is; those of several answers sum to one by rare accident only
     if abs(sum(values) - 1) < 1e-4 and len(answer.labels) == 1:
         return 1 - (values[0] - values[1])

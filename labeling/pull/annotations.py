@@ -43,7 +43,9 @@ class Annotations:
         """The labelling configuration, and how many annotations there are, skipped ones too."""
         with explained(f"reading project {self.project}"):
             found = self._client.projects.get(self.project)
-        return found.label_config or "", found.total_annotations_number or 0
+        # what the server calls the total leaves out what was skipped, whatever its documentation says
+        count = (found.total_annotations_number or 0) + (found.skipped_annotations_number or 0)
+        return found.label_config or "", count
 
     def listed(self, since: str | None = None) -> list[Listed]:
         """Tasks that changed after ``since``, with annotations or without; or, of all times, those that have some.

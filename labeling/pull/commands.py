@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -51,10 +52,11 @@ def pull_command(
     """
     from labeling.backend.hints import hint_since, take_hint
     from labeling.pull.corrections import answered, write_corrections
-    from labeling.pull.pull import pull
+    from labeling.pull.handed import adopt
+    from labeling.pull.pull import pulling, take_in
     from labeling.pull.reporting import report
     from labeling.push.queue import state_file
-    from labeling.state import FOLDER, State
+    from labeling.state import FOLDER
     from labeling.studio.client import URL_VARIABLE, connect
     from models.labels import DEFAULT_SCHEMA, LabelSchema
     from models.rejects import RejectLog
@@ -64,17 +66,19 @@ def pull_command(
     client = connect(url, key)
     path = state_file(url or os.environ.get(URL_VARIABLE, ""), project)
     hint = hint_since(FOLDER, project)
-    pulled = pull(client, project, path, schema, progress, full=full)
-    take_hint(FOLDER, project, hint)
-    for note in pulled.notes:
-        terminal.warn(note)
-    terminal.say(
-        f"project {project}: {pulled.new} new answer(s), {pulled.edited} edited, {pulled.deleted} deleted,"
-        f" {pulled.skipped} of them skipped"
-    )
-    state = State(path)
-    try:
-        found = answered(state, schema, rule.value, adjudicator or [])
+    # nobody else pulls until all is handed on: of two, the older answer would else come to the service last
+    with pulling(path, progress) as state:
+        settled_now = partial(answered, state, schema, rule.value, adjudicator or [])
+        adopt(state, lambda: {one.item_id: one.joined for one in settled_now().items})
+        pulled = take_in(client, project, state, schema, progress, full=full)
+        take_hint(FOLDER, project, hint)
+        for note in pulled.notes:
+            terminal.warn(note)
+        terminal.say(
+            f"project {project}: {pulled.new} new answer(s), {pulled.edited} edited, {pulled.deleted} deleted,"
+            f" {pulled.skipped} of them skipped"
+        )
+        found = settled_now()
         settled = write_corrections(out, found.items, schema)
         waiting = sum(bool(item.joined.open) for item in found.items)
         with RejectLog(out.with_name(f"{out.name}.rejects.jsonl"), str(out)) as log:
@@ -88,8 +92,6 @@ def pull_command(
                     log.add(reject)
         if log.count:
             terminal.warn(log.summary())
-    finally:
-        state.close()
     if waiting:
         terminal.say(f"{waiting} item(s) wait until annotators agree; see: feedback label status --project {project}")
     terminal.say(f"{settled} correction(s) in {out}; next: feedback train --data BASE --data {out} --out DIR")

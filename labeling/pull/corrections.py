@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from labeling.pull.handed import is_taken, taken_contents
 from labeling.pull.joining import Given, Joined, Rule, join
 from labeling.state import State
 from models.errors import did_you_mean
@@ -23,8 +24,7 @@ class Answered:
     ``predicted`` are the labels by task that were shown, or, if ``blind``, would have been; None without a prediction.
     ``probability`` in (0, 1] is that with which chance chose it for the audit, None if it is not in that.
     ``language`` is the one it says, else the one that was detected.
-    ``versions`` are all its annotations, deleted and skipped ones too, with the time of the last change.
-    ``reported`` tells that all of it was handed on.
+    ``reported`` tells that the service has taken it as it is.
     """
 
     item_id: str
@@ -39,7 +39,6 @@ class Answered:
     joined: Joined
     notes: tuple[str, ...]
     seconds: tuple[tuple[str, float], ...]
-    versions: tuple[tuple[int, str], ...]
     reported: bool
 
     @property
@@ -70,12 +69,12 @@ WHERE task_id IN (SELECT task_id FROM annotations WHERE state = 'live') ORDER BY
 def answered(state: State, schema: LabelSchema, rule: Rule = "majority", adjudicators: Collection[str] = ()) -> Answers:
     """Every item with live answers, and what its annotators say together; see :func:`labeling.pull.joining.join`."""
     by_task: dict[int, list[Any]] = {}
-    for row in state.rows("SELECT * FROM annotations ORDER BY annotation_id"):
+    for row in state.rows("SELECT * FROM annotations WHERE state = 'live' ORDER BY annotation_id"):
         by_task.setdefault(row["task_id"], []).append(row)
+    taken = taken_contents(state)
     found, rejects = [], []
     for row in state.rows(_ITEMS):
-        annotations = by_task[row["task_id"]]
-        live = [one for one in annotations if one["state"] == "live"]
+        live = by_task[row["task_id"]]
         given = [_given(one) for one in live]
         if faults := [fault for one in given for fault in _faults(one, schema)]:
             place = f"item {row['item_id']} (task {row['task_id']})"
@@ -88,6 +87,7 @@ def answered(state: State, schema: LabelSchema, rule: Rule = "majority", adjudic
         shown = [told for one in live if one["shown"] and (told := json.loads(one["shown"]))["model"] != model]
         if shown and len(shown) == len(live):
             predicted, model = {task: tuple(keys) for task, keys in shown[-1]["labels"].items()}, shown[-1]["model"]
+        joined = join(given, schema, rule, adjudicators)
         found.append(
             Answered(
                 item_id=row["item_id"],
@@ -99,11 +99,10 @@ def answered(state: State, schema: LabelSchema, rule: Rule = "majority", adjudic
                 model_version=model,
                 language=record.language or prediction.get("language", UNKNOWN),
                 given=tuple(given),
-                joined=join(given, schema, rule, adjudicators),
+                joined=joined,
                 notes=tuple(one["note"] for one in live if one["note"]),
                 seconds=tuple((one["annotator"], one["seconds"]) for one in live if one["seconds"] is not None),
-                versions=tuple((one["annotation_id"], one["updated_at"]) for one in annotations),
-                reported=all(one["reported_at"] is not None for one in live),
+                reported=is_taken(row["item_id"], joined, taken),
             )
         )
     return Answers(found, rejects)

@@ -52,7 +52,8 @@ def join(
 
     A person counts once, with the latest. Where an adjudicator has answered, only adjudicators count. First it is asked
     whether the item is set aside and why, of all; then for the labels, of those who gave some. A task that nobody
-    answered is left without labels; one that somebody left out is decided by the others.
+    answered is left without labels; one that somebody left out is decided by the others. That no label applies must
+    be said by as many as that one does: three who each say another settle nothing.
 
     Args:
         given: its annotations, one at least.
@@ -80,7 +81,9 @@ def join(
         said = Counter(label for answer in votes_of for label in answer)
         verdicts = {label: _applies(said[label], len(votes_of), rule) for label in task.keys}
         applying = tuple(label for label in task.keys if verdicts[label])
-        if None in verdicts.values() or (task.kind == "single" and len(applying) != 1):
+        # where each said another label every single one is outvoted, and yet most said that something applies
+        scattered = not applying and not _enough(sum(not answer for answer in votes_of), len(votes_of), rule)
+        if None in verdicts.values() or scattered or (task.kind == "single" and len(applying) != 1):
             counted = ", ".join(f"{label} {count}" for label, count in said.most_common())
             unsettled.append(f"{name}: {counted} of {len(votes_of)}")
         labels[name] = applying

@@ -8,6 +8,7 @@ lost, come twice or out of order.
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,7 +46,7 @@ class Pulled:
 def pull(
     client: "LabelStudio", project: int, path: Path, schema: LabelSchema, progress: Progress, *, full: bool = False
 ) -> Pulled:
-    """Take in what changed in a project since the last pull.
+    """Take in what changed in a project since the last pull; a second pull waits for the first.
 
     Args:
         client: from :func:`labeling.studio.client.connect`.
@@ -58,24 +59,38 @@ def pull(
     Raises:
         LabelStudioError: the project or the server is away; nothing was written.
     """
-    source = Annotations(client, project)
+    with pulling(path, progress) as state:
+        return take_in(client, project, state, schema, progress, full=full)
+
+
+@contextmanager
+def pulling(path: Path, progress: Progress) -> Iterator[State]:
+    """The state of a project for a pull and what follows from it; others wait until the block ends."""
     with alone(path.with_suffix(".pull.lock"), "another pull of this project", progress):
         state = State(path)
         try:
-            known = _known(state)
-            asked, notes = asked_tasks(source.about()[0], schema)
-            view = look(source, known, None if full else _mark(state), progress)
-            if not view.complete and source.about()[1] != count_after(view, known):
-                # of many that are deleted at once nothing is told by their tasks
-                view = look(source, known, None, progress)
-            found = Pulled(notes=notes)
-            rows = list(_read(view, known, schema, asked, found))
-            gone = gone_from(view, known)
-            found.deleted = len(gone)
-            _write(state, rows, gone, view.newest)
-            found.notes += _strangers(state)
+            yield state
         finally:
             state.close()
+
+
+def take_in(
+    client: "LabelStudio", project: int, state: State, schema: LabelSchema, progress: Progress, *, full: bool = False
+) -> Pulled:
+    """What :func:`pull` does, with a state from :func:`pulling`."""
+    source = Annotations(client, project)
+    known = _known(state)
+    asked, notes = asked_tasks(source.about()[0], schema)
+    view = look(source, known, None if full else _mark(state), progress)
+    if not view.complete and source.about()[1] != count_after(view, known):
+        # of many that are deleted at once nothing is told by their tasks
+        view = look(source, known, None, progress)
+    found = Pulled(notes=notes)
+    rows = list(_read(view, known, schema, asked, found))
+    gone = gone_from(view, known)
+    found.deleted = len(gone)
+    _write(state, rows, gone, view.newest)
+    found.notes += _strangers(state)
     return found
 
 
@@ -152,12 +167,6 @@ def _write(state: State, rows: list[tuple[object, ...]], gone: list[int], newest
         connection.executemany(_UPSERT, rows)
         connection.executemany(
             "UPDATE annotations SET state = 'deleted' WHERE annotation_id = ?", [(one,) for one in gone]
-        )
-        # what the annotators of a task say together may be another thing now
-        connection.executemany(
-            "UPDATE annotations SET reported_at = NULL WHERE task_id IN"
-            " (SELECT task_id FROM annotations WHERE annotation_id = ?)",
-            [(row[0],) for row in rows] + [(one,) for one in gone],
         )
         if newest is not None:
             connection.execute(

@@ -1,14 +1,14 @@
 """Handing corrections on to the service that the items came from, over HTTP.
 
-Each is sent at least once; the service knows one that comes again by its origin and writes it once.
+Each is sent at least once; the service knows one that comes again by its origin and writes it once. What was
+taken as it is now is not sent again, since somebody may have corrected it there since.
 """
 
-import hashlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
+from labeling.pull import handed
 from labeling.pull.corrections import Answered
 from labeling.service import ServiceError
 from labeling.state import State
@@ -35,7 +35,8 @@ def report(url: str, state: State, items: Sequence[Answered], progress: Progress
 
     Args:
         url: address of the service.
-        state: remembers what was handed on.
+        state: remembers what was handed on; from :func:`labeling.pull.pull.pulling`, since of two that hand on at once
+            the older answer might come last.
         items: from :func:`labeling.pull.corrections.answered`.
         progress: told of every batch.
 
@@ -61,29 +62,31 @@ def report(url: str, state: State, items: Sequence[Answered], progress: Progress
     ):
         for start in range(0, len(waiting), _BATCH):
             batch = waiting[start : start + _BATCH]
-            taken: list[Answered] = []
+            names = handed.begin(state, {item.item_id: item.joined for item in batch})
+            taken: dict[str, str] = {}
             try:
                 for item in batch:
                     place = f"{url.rstrip('/')}/feedback/{quote(item.item_id, safe='')}/events"
-                    answer = client.post(place, json=event_of(item))
+                    event = event_of(item, names[item.item_id])
+                    answer = client.post(place, json=event)
                     if answer.status_code in (404, 409, 422):
-                        rejects.append(Reject(f"item {item.item_id}", _said(answer), event_of(item)))
+                        rejects.append(Reject(f"item {item.item_id}", _said(answer), event))
                     elif answer.status_code >= 300:
                         raise ServiceError(_away(url, _said(answer), done + len(taken), len(waiting)))
                     else:
-                        taken.append(item)
+                        taken[item.item_id] = names[item.item_id]
             except httpx.HTTPError as error:
                 reason = str(error)[:_REPEATED] or type(error).__name__
                 raise ServiceError(_away(url, reason, done + len(taken), len(waiting))) from None
             finally:
-                _remember(state, taken)
+                handed.settle(state, taken)
             done += len(taken)
             advance(len(batch))
     return done, rejects
 
 
-def event_of(item: Answered) -> dict[str, object]:
-    """A settled item as the event that the service takes."""
+def event_of(item: Answered, origin_id: str) -> dict[str, object]:
+    """A settled item as the event that the service takes, under a name."""
     actor = ", ".join(one.annotator for one in item.joined.by)
     note = "\n".join(item.notes)
     return {
@@ -91,28 +94,9 @@ def event_of(item: Answered) -> dict[str, object]:
         "actor": actor if len(actor) <= _LONGEST else f"{actor[: _LONGEST - 1]}…",
         "labels": {task: list(labels) for task, labels in item.joined.labels.items()},
         "origin": ORIGIN,
-        "origin_id": origin_id(item),
+        "origin_id": origin_id,
         **({"note": note[:4000]} if note else {}),
     }
-
-
-def origin_id(item: Answered) -> str:
-    """What tells a correction from every other: its annotations, those that are no more behind a minus, and the time of
-    the last change among them."""
-    live = {one.annotation_id for one in item.given}
-    numbers = [str(one) if one in live else f"-{one}" for one, _ in item.versions]
-    name = f"{','.join(numbers)}@{max(at for _, at in item.versions)}"
-    return name if len(name) <= _LONGEST else hashlib.sha256(name.encode()).hexdigest()
-
-
-def _remember(state: State, items: Sequence[Answered]) -> None:
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    with state.changing() as connection:
-        connection.executemany(
-            # one that was pulled anew meanwhile is another version, and still to be handed on
-            "UPDATE annotations SET reported_at = ? WHERE annotation_id = ? AND updated_at = ?",
-            [(now, one, at) for item in items for one, at in item.versions],
-        )
 
 
 def _said(answer: "httpx.Response") -> str:
