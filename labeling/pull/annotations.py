@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from labeling.studio.client import LabelStudioError, explained
+from labeling.studio.client import WITHOUT_PREDICTING, LabelStudioError, explained
 from models.progress import Advance
 
 if TYPE_CHECKING:
@@ -61,9 +61,10 @@ class Annotations:
         ]
         doing = f"listing the annotations of project {self.project}"
         with explained(doing):
-            # with `fields` the server would leave the annotations out, or predict what it has no prediction for
+            # with `fields` the server would leave the annotations out
             tasks: Iterable[Any] = self._client.tasks.list(
                 project=self.project,
+                review=WITHOUT_PREDICTING,
                 include="id,updated_at,annotations",
                 page_size=_PAGE,
                 query=json.dumps({"filters": {"conjunction": "or", "items": items}}),

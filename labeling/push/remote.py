@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from labeling.studio.client import explained
+from labeling.studio.client import WITHOUT_PREDICTING, explained
 from labeling.studio.interface import TEXT
 from labeling.studio.tasks import EXTERNAL_ID
 
@@ -72,6 +72,7 @@ class Remote:
             task: Any
             for task in self._client.tasks.list(
                 project=self.id,
+                review=WITHOUT_PREDICTING,
                 fields="task_only",
                 include="id,data,total_annotations,cancelled_annotations",
                 page_size=_PAGE,
@@ -94,7 +95,12 @@ class Remote:
         }
         with explained(f"listing what was answered in project {self.id}"):
             listed: Iterable[Any] = self._client.tasks.list(
-                project=self.id, fields="task_only", include="id", page_size=_PAGE, query=json.dumps(wanted)
+                project=self.id,
+                review=WITHOUT_PREDICTING,
+                fields="task_only",
+                include="id",
+                page_size=_PAGE,
+                query=json.dumps(wanted),
             )
             return {task.id for task in listed}
 

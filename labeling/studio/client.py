@@ -20,6 +20,9 @@ URL_VARIABLE, KEY_VARIABLE = "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"
 
 #: Seconds for one request; ten thousand tasks are taken in or told in a fifth of it.
 TIMEOUT = 60.0
+#: As ``review`` of a listing of tasks: otherwise, if the project is to evaluate predictions automatically, the server
+#: lets the backend predict whatever has no prediction on the page before it answers, whichever fields are asked for.
+WITHOUT_PREDICTING = True
 #: Characters of what the server said that are repeated.
 _REPEATED = 500
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -70,8 +70,10 @@ def connect_backend(client: "LabelStudio", project: int, url: str, secret: str) 
         old = [one.id for one in webhooks if one.url in stale]
         for number in old:
             client.webhooks.delete(id=number)
+        # what is opened is predicted since predictions are shown; automatically, the server would also predict all
+        # that it lists, while the browser waits, and what is to be blind at each look anew
         client.projects.update(
-            id=project, model_version=version, show_collab_predictions=True, evaluate_predictions_automatically=True
+            id=project, model_version=version, show_collab_predictions=True, evaluate_predictions_automatically=False
         )
     return Connected(version, len(others) + len(old))
 
