@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors import ArtifactError
@@ -28,8 +29,8 @@ class TaskCalibration(BaseModel):
     probability times its factor: ``factors``, in class order, are higher for rare labels, which the most probable
     one would all but leave out (Menon et al. 2021); none means 1. A multi task chooses every label of
     probability ``threshold`` or more, and with ``at_least_one`` the best one if none reaches it.
-    Below a bound of its confidence the answer is marked for a person. ``bounds`` holds one per
-    language ("" for any) and label (:data:`NO_LABEL` where none is chosen); where there is none for
+    Below a bound of its confidence the answer is marked for a person, always where the bound is 1. ``bounds``
+    holds one per language ("" for any) and label (:data:`NO_LABEL` where none is chosen); where there is none for
     a language, that of the label holds, then ``abstain_below``. The answer to a single task is also
     marked where its first two labels are nearer than ``gap``.
     """
@@ -62,17 +63,17 @@ class TaskCalibration(BaseModel):
         ]
         return chosen
 
-    def confidence(self, task: Task, probabilities: Array) -> Array:
-        """How sure the answer to each row of (N, K) is, (N,): the probability of the first label chosen;
-        where none is, that none applies."""
+    def confidence(self, task: Task, probabilities: Array) -> NDArray[np.float64]:
+        """How sure the answer to each row of (N, K) is, (N,), to six digits, as it is told: the probability of the
+        first label chosen; where none is, that none applies."""
+        best: Array = probabilities.max(axis=1)
         if task.kind == "single":
             chosen = self._weighted(probabilities).argmax(axis=1)
-            found: Array = np.take_along_axis(probabilities, chosen[:, None], axis=1)[:, 0]
-            return found
-        best: Array = probabilities.max(axis=1)
-        if self.at_least_one:
-            return best
-        return np.where(best >= self.threshold, best, 1 - best)
+            best = np.take_along_axis(probabilities, chosen[:, None], axis=1)[:, 0]
+        elif not self.at_least_one:
+            best = np.where(best >= self.threshold, best, 1 - best)
+        # bounds are read from what is told, or an answer would fall short of a bound that is its own confidence
+        return np.asarray(np.round(best.astype(np.float64), 6), np.float64)
 
     def bound(self, label: str, language: str) -> float:
         """The confidence below which ``label`` as an answer to a text in ``language`` goes to a person."""
@@ -88,7 +89,7 @@ class TaskCalibration(BaseModel):
     def answers(self, task: Task, probabilities: Array, languages: Sequence[str]) -> list[TaskPrediction]:
         """The answers for rows (N, K) of probabilities, of texts in N languages."""
         chosen = self.choose(task, probabilities)
-        sure = np.round(self.confidence(task, probabilities).astype(np.float64), 6).tolist()
+        sure = self.confidence(task, probabilities).tolist()
         close = self.ahead(probabilities) < self.gap if task.kind == "single" and self.gap else np.zeros(len(chosen))
         scores: list[float | None] = [None] * len(chosen)
         if task.values is not None:
@@ -100,7 +101,7 @@ class TaskCalibration(BaseModel):
                 labels=tuple(task.keys[column] for column in columns),
                 confidence=confidence,
                 abstained=bool(is_close)
-                or confidence < self.bound(task.keys[columns[0]] if columns else NO_LABEL, language),
+                or self._doubts(confidence, task.keys[columns[0]] if columns else NO_LABEL, language),
                 probabilities=dict(zip(task.keys, row, strict=True)),
                 score=score,
             )
@@ -108,6 +109,10 @@ class TaskCalibration(BaseModel):
                 chosen, sure, close, shown, scores, languages, strict=True
             )
         ]
+
+    def _doubts(self, confidence: float, label: str, language: str) -> bool:
+        bound = self.bound(label, language)
+        return bound >= 1 or confidence < bound
 
     def ahead(self, probabilities: Array) -> Array:
         """How far the first label of each row of (N, K) is before the second, (N,), as they are chosen by."""

@@ -124,4 +124,24 @@ BOUNDS = {
 
 @pytest.mark.parametrize(("confidence", "right", "expected"), BOUNDS.values(), ids=BOUNDS)
 def test_a_bound_is_the_lowest_confidence_that_keeps_the_precision(confidence, right, expected):
-    assert bound(np.array(confidence, np.float32), np.array(right), 0.9) == pytest.approx(expected)
+    assert bound(np.array(confidence), np.array(right), 0.9) == pytest.approx(expected)
+
+
+def sure(value, right):
+    """Truth and probabilities of answers of one confidence, of which these are right."""
+    stated = np.tile(np.array([value, 1 - value, 0], np.float32), (len(right), 1))
+    return np.eye(3, dtype=np.float32)[np.where(right, 0, 1)], stated
+
+
+@pytest.mark.parametrize("value", [0.9123456, 0.9123454, 1.0])
+def test_answers_that_are_as_sure_as_their_bound_are_kept(value):
+    truth, probabilities = sure(value, np.ones(100, bool))
+    setting = fit_bounds(SINGLE, truth, probabilities, ["en"] * 100, TaskCalibration(), 0.9)
+    assert kept(SINGLE, truth, probabilities, ["en"] * 100, setting)[0].all()
+
+
+@pytest.mark.parametrize("value", [0.7, 1 - 5e-8, 1.0])
+def test_where_no_bound_reaches_the_precision_no_answer_is_kept_however_sure(value):
+    truth, probabilities = sure(value, np.arange(100) % 2 == 0)
+    setting = fit_bounds(SINGLE, truth, probabilities, ["en"] * 100, TaskCalibration(), 0.9)
+    assert not kept(SINGLE, truth, probabilities, ["en"] * 100, setting)[0].any()

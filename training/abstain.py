@@ -18,6 +18,8 @@ from models.scores import Array
 FEWEST_OF_TASK, FEWEST_OF_LABEL, FEWEST_OF_LANGUAGE = 40, 40, 60
 #: A bound must keep so many, or its precision is chance.
 _FEWEST_KEPT = 10
+#: The highest bound that keeps an answer, with as many digits as a confidence has; 1 keeps none.
+_HIGHEST = 0.999999
 #: Caution towards what is true beyond dev: standard errors by which the precision must exceed the target; and
 #: of fewer answers than that, of which the best bound flatters more.
 _CAUTION, _MORE_CAUTION, _FEW = 0.5, 1.0, 300
@@ -69,8 +71,9 @@ def fit_bounds(
     return setting.model_copy(update=changes)
 
 
-def bound(confidence: Array, right: NDArray[np.bool_], precision: float) -> float:
-    """The lowest confidence from which on answers are right as often as ``precision``; 1 if there is none.
+def bound(confidence: NDArray[np.float64], right: NDArray[np.bool_], precision: float) -> float:
+    """The lowest confidence from which on answers are right as often as ``precision``; 1, which keeps no
+    answer, if there is none.
 
     The precision counts less half a standard error, of few answers a whole one: dev flatters a bound that was
     chosen on it.
@@ -83,7 +86,7 @@ def bound(confidence: Array, right: NDArray[np.bool_], precision: float) -> floa
     # equal confidences are kept or not together
     last = np.append(np.diff(confidence[order]) != 0, True)
     good = np.flatnonzero((cautious >= precision) & (kept >= min(_FEWEST_KEPT, len(order))) & last)
-    return float(confidence[order][good[-1]]) if len(good) else 1.0
+    return min(float(confidence[order][good[-1]]), _HIGHEST) if len(good) else 1.0
 
 
 def _gap(ahead: Array, right: NDArray[np.bool_]) -> float:
