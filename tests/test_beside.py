@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -36,45 +36,71 @@ def until(holds: Callable[[], object], said: Callable[[], object]) -> None:
         time.sleep(0.1)
 
 
-def worker_of(process: subprocess.Popen) -> psutil.Process | None:
-    children = psutil.Process(process.pid).children()
-    return next((one for one in children if "deliver run" in " ".join(one.cmdline())), None)
+class Served:
+    """`feedback serve` in a folder of its own, with all that it starts in one group of processes."""
 
+    def __init__(self, folder: Path, model: Path) -> None:
+        (folder / "routing.toml").write_text(RULES)
+        # who keeps feedback in a folder may have a file there that is called like a module
+        (folder / "sqlalchemy.py").write_text("raise SystemExit('a file of the caller was taken for a module')")
+        self.folder, self.port, self._log = folder, free_port(), folder / "log"
+        command = [sys.executable, "-P", "-m", "feedback", "serve", "--model", str(model), "--port", str(self.port)]
+        command += ["--rules", "routing.toml", "--store", "sqlite:///feedback.db", "--threads", "1"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(command, cwd=folder, env=environment, stderr=log, start_new_session=True)
 
-def test_a_delivery_worker_that_is_killed_is_started_again_and_goes_on(linear_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "routing.toml").write_text(RULES)
-    # who keeps feedback in a folder may have a file there that is called like a module
-    (tmp_path / "sqlalchemy.py").write_text("raise SystemExit('a file of the caller was taken for a module')")
-    port, log = free_port(), tmp_path / "log"
-    command = [sys.executable, "-P", "-m", "feedback", "serve", "--model", str(linear_folder), "--port", str(port)]
-    command += ["--rules", "routing.toml", "--store", "sqlite:///feedback.db", "--threads", "1"]
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=file, start_new_session=True
-        )
-    said = log.read_text
-    try:
-        until(lambda: said().count("delivering; stop with Ctrl-C") == 1 and "Try:" in said(), said)
-        worker_of(process).kill()
-        until(lambda: said().count("delivering; stop with Ctrl-C") == 2, said)
-        assert "warning: the delivery worker ended with status -9 (Killed); " in said()
-        body = json.dumps({"text": "The lid is cracked"}).encode()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/feedback", body, {"Content-Type": "application/json"}
-        )
+    @property
+    def said(self) -> str:
+        return self._log.read_text()
+
+    def started(self, times: int = 1) -> bool:
+        """Whether it serves, and a worker has begun to deliver so many times."""
+        return self.said.count("delivering; stop with Ctrl-C") == times and "Try:" in self.said
+
+    def child(self, command: str) -> psutil.Process:
+        children = psutil.Process(self.process.pid).children()
+        return next(one for one in children if command in " ".join(one.cmdline()))
+
+    def post(self, text: str) -> None:
+        body, headers = json.dumps({"text": text}).encode(), {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/feedback", body, headers)
         urllib.request.urlopen(request, timeout=30).close()
-        out = tmp_path / "artifacts/outbox/file.jsonl"
-        until(lambda: out.exists() and "The lid is cracked" in out.read_text(), said)
-        worker = worker_of(process)
-        # as systemd stops a service: all its processes at once
-        os.killpg(process.pid, signal.SIGTERM)
-        assert process.wait(30) == 0
-        assert not worker.is_running()
-        assert said().count("the delivery worker ended") == 1
+
+
+@pytest.fixture
+def served(linear_folder: Path, tmp_path: Path) -> Iterator[Served]:
+    found = Served(tmp_path, linear_folder)
+    try:
+        until(found.started, lambda: found.said)
+        yield found
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        if found.process.poll() is None:
+            os.killpg(found.process.pid, signal.SIGKILL)
+            found.process.wait()
+
+
+def test_a_delivery_worker_that_is_killed_is_started_again_and_goes_on(served: Served) -> None:
+    served.child("deliver run").kill()
+    until(lambda: served.started(2), lambda: served.said)
+    assert "warning: the delivery worker ended with status -9 (Killed); " in served.said
+    served.post("The lid is cracked")
+    out = served.folder / "artifacts/outbox/file.jsonl"
+    until(lambda: out.exists() and "The lid is cracked" in out.read_text(), lambda: served.said)
+    worker = served.child("deliver run")
+    # as systemd stops a service: all its processes at once
+    os.killpg(served.process.pid, signal.SIGTERM)
+    assert served.process.wait(30) == 0
+    assert not worker.is_running()
+    assert served.said.count("the delivery worker ended") == 1
+
+
+def test_the_end_of_a_service_that_is_killed_is_an_error_and_delivery_ends_with_it(served: Served) -> None:
+    worker = served.child("deliver run")
+    served.child("bentoml").kill()
+    assert served.process.wait(30) == 1
+    assert "error: the service ended by itself with status -9 (Killed); " in served.said
+    assert not worker.is_running()
 
 
 def test_a_worker_that_cannot_be_started_is_tried_again_later_each_time(tmp_path: Path) -> None:
