@@ -35,8 +35,12 @@ class Post:
     def __init__(self) -> None:
         self.got: list[email.message.EmailMessage] = []
         self.envelopes: list = []
-        self.data = "250 ok"
+        self.sender = self.data = "250 ok"
         self.refused: dict[str, str] = {}
+
+    async def handle_MAIL(self, server, session, envelope, address, options):  # noqa: N802
+        envelope.mail_from = address
+        return self.sender
 
     async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802
         if address in self.refused:
@@ -114,9 +118,21 @@ def test_a_refusal_is_final_and_a_hitch_is_not(answer, final, post, here):
     assert (outcome.delivered, outcome.final, outcome.error) == (False, final, f"answered {answer[:3]}")
 
 
+@pytest.mark.parametrize("code", [530, 534, 535, 538])
+def test_a_server_that_wants_a_login_is_tried_again(code, post, here):
+    post.sender = f"{code} 5.7.0 Authentication required"
+    assert sender(here).send(message()) == (False, False, f"answered {code}", None, None)
+
+
 @pytest.mark.parametrize(
     ("refused", "delivered", "final", "error"),
     [
+        (
+            {"a@example.com": "530 x", "b@example.com": "530 x"},
+            False,
+            False,
+            "all recipients were refused: answered 530",
+        ),
         ({"a@example.com": "550 unknown"}, True, False, "1 of 2 recipients were refused"),
         (
             {"a@example.com": "550 x", "b@example.com": "553 x"},

@@ -8,11 +8,12 @@ from rules_support import rules_of
 from sqlalchemy import select
 from store_support import accepted, entry
 
+from serving.delivery.digests import close_due, preview, waiting_teams
 from serving.delivery.overdue import remind
 from serving.life import Act, act
 from serving.store.engine import reading
 from serving.store.record import get
-from serving.store.tables import digest_items, outbox
+from serving.store.tables import digest_items, digests, outbox
 
 RULES = """
 version = 1
@@ -29,6 +30,8 @@ title = "Lead"
 """
 # Tuesday, four in the afternoon in Bucharest
 FOUR = datetime(2026, 3, 10, 14, tzinfo=UTC)
+# the next morning there, when its digest is closed
+NINE = datetime(2026, 3, 11, 7, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +70,10 @@ def test_an_overdue_item_is_reminded_of_and_then_escalated_once(engine, rules):
 def test_what_went_out_in_a_digest_is_reminded_of_in_one(engine, rules):
     accepted(engine, [entry("a", due_at=FOUR)])
     assert remind(engine, rules, FOUR) == 1
-    assert remind(engine, rules, FOUR + timedelta(days=2)) == 1
+    # its team knows of it from the digest of the next day, and has four hours from then
+    assert close_due(engine, rules, NINE) == 1
+    assert remind(engine, rules, NINE + timedelta(hours=3, minutes=59)) == 0
+    assert remind(engine, rules, NINE + timedelta(hours=4)) == 1
     with reading(engine) as connection:
         found = connection.execute(select(digest_items.c.team, digest_items.c.kind)).all()
     assert sorted(tuple(row) for row in found) == [
@@ -75,7 +81,51 @@ def test_what_went_out_in_a_digest_is_reminded_of_in_one(engine, rules):
         ("support", "item"),
         ("support", "reminder"),
     ]
-    assert sent(engine) == []
+    assert [kind for kind, _, _ in sent(engine)] == ["digest"]
+
+
+def test_nothing_is_escalated_before_the_digest_that_reminds_of_it(engine, rules):
+    accepted(engine, [entry("a", due_at=FOUR)])
+    assert remind(engine, rules, FOUR) == 1
+    assert remind(engine, rules, NINE + timedelta(hours=4)) == 0, "no worker ran, and the digest is late"
+    assert close_due(engine, rules, NINE + timedelta(hours=5)) == 1
+    assert remind(engine, rules, NINE + timedelta(hours=6)) == 0
+    assert remind(engine, rules, NINE + timedelta(hours=30)) == 1
+
+
+def test_what_is_settled_or_handed_on_stands_in_no_digest_as_overdue(engine, rules, schema):
+    taken = accepted(engine, [entry(text, due_at=FOUR) for text in ("early", "late", "handed on", "left")])
+    early, late, handed, _ = (receipt.id for receipt in taken)
+    resolved = Act(kind="resolved", actor="a")
+
+    def listed(team, name):
+        with reading(engine) as connection:
+            bodies = connection.execute(select(digests.c.body).where(digests.c.team == team)).scalars().all()
+        return [[item["text"] for item in body[name]] for body in bodies]
+
+    assert remind(engine, rules, FOUR) == 4
+    act(engine, early, resolved, rules, schema, FOUR)
+    assert waiting_teams(engine) == {"support": 7}
+    assert close_due(engine, rules, NINE) == 1
+    assert listed("support", "reminders") == [["late", "handed on", "left"]]
+    assert remind(engine, rules, NINE + timedelta(hours=5)) == 3
+    act(engine, late, resolved, rules, schema, NINE + timedelta(hours=6))
+    wanted = Act(kind="not_ours", actor="a", team="triage")
+    act(engine, handed, wanted, rules, schema, NINE + timedelta(hours=6))
+    assert [item["text"] for item in preview(engine, rules, "lead", NINE)["escalations"]] == ["left"]
+    close_due(engine, rules, NINE + timedelta(days=2))
+    assert listed("lead", "escalations") == [["left"]]
+
+
+def test_where_all_was_settled_meanwhile_there_is_no_digest(engine, rules, schema):
+    (receipt,) = accepted(engine, [entry("a", at=FOUR - timedelta(days=1), due_at=FOUR)])
+    assert close_due(engine, rules, FOUR) == 1
+    assert remind(engine, rules, FOUR) == 1
+    act(engine, receipt.id, Act(kind="resolved", actor="a"), rules, schema, FOUR)
+    assert close_due(engine, rules, NINE) == 0
+    with reading(engine) as connection:
+        assert connection.execute(select(digest_items.c.kind)).scalars().all() == ["item"]
+    assert [kind for kind, _, _ in sent(engine)] == ["digest"]
 
 
 def test_of_what_is_settled_nobody_is_reminded(engine, rules, schema):

@@ -27,7 +27,8 @@ def body_of(
 
     ``count`` items came in, by ``categories``, ``sentiments`` and ``languages``, the most frequent first, each with
     what it was ``before``. ``open`` and ``overdue`` are all that the team has now. ``items`` are the most telling
-    ones, ``reminders`` those that became overdue, ``escalations`` those that became overdue at other teams.
+    ones, ``reminders`` those that became overdue, ``escalations`` those that became overdue at other teams; which of
+    them are still to be told, :func:`still_wanted` says.
 
     Args:
         connection: a transaction.
@@ -53,6 +54,16 @@ def body_of(
         "reminders": [_shown(row) for row in _oldest(connection, keys["reminder"])],
         "escalations": [_shown(row) for row in _oldest(connection, keys["escalation"])],
     }
+
+
+def still_wanted() -> ColumnElement[bool]:
+    """Which rows of ``digest_items`` are to be told still: of what was settled, handed on or begun anew since then,
+    nobody is reminded, and nobody hears that it is overdue elsewhere."""
+    own = digest_items.c
+    reminded = (own.kind == "reminder") & (items.c.team == own.team) & items.c.reminded_at.is_not(None)
+    escalated = (own.kind == "escalation") & items.c.escalated_at.is_not(None)
+    late = select(items.c.key).where(items.c.key == own.item_key, items.c.state.in_(OPEN), reminded | escalated)
+    return own.kind.not_in(("reminder", "escalation")) | late.exists()
 
 
 #: What a digest without items was.

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy import Connection, Engine, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from serving.delivery.digest_body import NOTHING, body_of
+from serving.delivery.digest_body import NOTHING, body_of, still_wanted
 from serving.failpoints import reach
 from serving.routing.compiled import Rules
 from serving.routing.rules import Team
@@ -22,7 +22,7 @@ from serving.store.sending import send_digest
 from serving.store.tables import digest_items, digests
 
 #: When a team gets its digest that is not among the rules any more: its items are not lost.
-_FORGOTTEN = Team(title="")
+FORGOTTEN = Team(title="")
 _MOMENT = timedelta(microseconds=1)
 
 
@@ -38,25 +38,25 @@ def close_due(engine: Engine, rules: Rules, now: datetime) -> int:
         teams = connection.execute(waiting).all()
     closed = 0
     for name, first in teams:
-        team = rules.file.teams.get(name, _FORGOTTEN)
-        end = _period(team, now).opens
+        team = rules.file.teams.get(name, FORGOTTEN)
+        end = period_of(team, now).opens
         if first < end:
-            closed += _close(engine, rules, name, _period(team, end - _MOMENT), now)
+            closed += _close(engine, rules, name, period_of(team, end - _MOMENT), now)
     return closed
 
 
 def waiting_teams(engine: Engine) -> dict[str, int]:
     """For how many items each team waits, those that wait for most first; StoreError if the store is away."""
     own = digest_items.c
-    wanted = select(own.team, func.count()).where(own.digest_key.is_(None)).group_by(own.team)
+    wanted = select(own.team, func.count()).where(own.digest_key.is_(None), still_wanted()).group_by(own.team)
     with reading(engine) as connection:
         return dict(connection.execute(wanted.order_by(func.count().desc(), own.team)).all())
 
 
 def preview(engine: Engine, rules: Rules, team: str, now: datetime) -> dict[str, Any]:
     """What the next digest of a team would tell if it were closed now; nothing is closed."""
-    period = _period(rules.file.teams.get(team, _FORGOTTEN), now)
-    waiting = (digest_items.c.team == team) & digest_items.c.digest_key.is_(None)
+    period = period_of(rules.file.teams.get(team, FORGOTTEN), now)
+    waiting = (digest_items.c.team == team) & digest_items.c.digest_key.is_(None) & still_wanted()
     with reading(engine) as connection:
         body = body_of(connection, team, waiting, _before(connection, team, period.opens), now)
     return _headed(rules, team, period, body)
@@ -64,39 +64,34 @@ def preview(engine: Engine, rules: Rules, team: str, now: datetime) -> dict[str,
 
 def _close(engine: Engine, rules: Rules, team: str, period: Period, now: datetime) -> bool:
     """Whether there was anything to close, and nobody else has closed it."""
-    try:
-        with writing(engine) as connection:
-            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-            row = {"team": team, "opens_at": period.opens, "closes_at": period.closes, "closed_at": now, "body": {}}
-            wanted = dialect.insert(digests).values(row).on_conflict_do_nothing(index_elements=["team", "closes_at"])
-            key = connection.execute(wanted.returning(digests.c.key)).scalar()
-            if key is None:
-                return False
-            waiting = (
-                digest_items.c.team == team,
-                digest_items.c.digest_key.is_(None),
-                digest_items.c.at < period.closes,
-            )
-            if not connection.execute(update(digest_items).where(*waiting).values(digest_key=key)).rowcount:
-                raise _EmptyError
+    with writing(engine) as connection:
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        row = {"team": team, "opens_at": period.opens, "closes_at": period.closes, "closed_at": now, "body": {}}
+        wanted = dialect.insert(digests).values(row).on_conflict_do_nothing(index_elements=["team", "closes_at"])
+        key = connection.execute(wanted.returning(digests.c.key)).scalar()
+        if key is None:
+            return False
+        own = digest_items.c
+        waiting = own.team == team, own.digest_key.is_(None), own.at < period.closes
+        taken = update(digest_items).where(*waiting, still_wanted()).values(digest_key=key)
+        some = connection.execute(taken).rowcount > 0
+        connection.execute(delete(digest_items).where(*waiting, ~still_wanted()))
+        if some:
             before = _before(connection, team, period.opens)
-            body = _headed(
-                rules, team, period, body_of(connection, team, digest_items.c.digest_key == key, before, now)
-            )
+            told = body_of(connection, team, own.digest_key == key, before, now)
+            body = _headed(rules, team, period, told)
             connection.execute(update(digests).where(digests.c.key == key).values(body=body))
             send_digest(connection, key, team, rules.file.channels_by_team, now)
-            reach("digest-before-commit")
-    except _EmptyError:
-        return False
-    reach("digest-after-commit")
-    return True
+        else:  # nothing is left to tell
+            connection.execute(delete(digests).where(digests.c.key == key))
+        reach("digest-before-commit")
+    if some:
+        reach("digest-after-commit")
+    return some
 
 
-class _EmptyError(Exception):
-    """Nothing waits: the digest is not to be written."""
-
-
-def _period(team: Team, moment: datetime) -> Period:
+def period_of(team: Team, moment: datetime) -> Period:
+    """The period of a digest that a moment is in."""
     return team.digest.schedule().period(ZoneInfo(team.time_zone), moment)
 
 
@@ -111,7 +106,7 @@ def _before(connection: Connection, team: str, end: datetime) -> Any:
 
 
 def _headed(rules: Rules, name: str, period: Period, body: dict[str, Any]) -> dict[str, Any]:
-    team = rules.file.teams.get(name, _FORGOTTEN)
+    team = rules.file.teams.get(name, FORGOTTEN)
     return {
         "team": name,
         "title": team.title or name,

@@ -23,6 +23,10 @@ _LOCAL = r"(?!\.)[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}(?<!\.)"
 _ADDRESS = re.compile(rf"{_LOCAL}@[A-Za-z0-9](?:[A-Za-z0-9.-]{{0,250}}[A-Za-z0-9])?")
 
 
+#: With these, anything may be answered by a server that wants a login, or another one (RFC 4954).
+_LOGIN = (530, 534, 535, 538)
+
+
 class MailSender:
     """Sends each message as an e-mail.
 
@@ -140,7 +144,7 @@ def _failure(error: Exception) -> Outcome:
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         codes = sorted({code for code, _ in error.recipients.values()})
         said = f"all recipients were refused: answered {', '.join(map(str, codes))}"
-        return Outcome(False, final=all(500 <= code < 600 for code in codes), error=said)
+        return Outcome(False, final=all(map(_is_final, codes)), error=said)
     if isinstance(error, smtplib.SMTPAuthenticationError):
         return Outcome(False, error=f"the login was refused: answered {error.smtp_code}")
     if isinstance(error, smtplib.SMTPNotSupportedError):
@@ -148,10 +152,14 @@ def _failure(error: Exception) -> Outcome:
     if isinstance(error, smtplib.SMTPConnectError | smtplib.SMTPHeloError):
         return Outcome(False, error=f"the server does not serve: answered {error.smtp_code}")
     if isinstance(error, smtplib.SMTPResponseException):
-        return Outcome(False, final=500 <= error.smtp_code < 600, error=f"answered {error.smtp_code}")
+        return Outcome(False, final=_is_final(error.smtp_code), error=f"answered {error.smtp_code}")
     if isinstance(error, ssl.SSLCertVerificationError):
         return Outcome(False, error="the server's certificate is not one that is trusted for its name")
     return Outcome(False, error=f"cannot be reached: {type(error).__name__}")
+
+
+def _is_final(code: int) -> bool:
+    return 500 <= code < 600 and code not in _LOGIN
 
 
 def _token(text: str) -> str:

@@ -41,7 +41,7 @@ def _part(engine: Engine, channel: str, channels: Channels, now: datetime) -> in
     left = or_(own.state.in_(("new", "dead")), and_(own.state == "leased", own.next_at <= now))
     wanted = select(outbox).where(own.channel == channel, left).order_by(own.key).limit(_MANY)
     with writing(engine) as connection:
-        rows = connection.execute(wanted.with_for_update()).mappings().all()
+        rows = [dict(row) for row in connection.execute(wanted.with_for_update()).mappings()]
         had = _had(connection, rows)
         first: dict[str | None, list[int]] = {}
         more = []
@@ -69,7 +69,8 @@ def _had(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> set[tuple
     about = or_(
         *(own[name].in_([row[name] for row in rows if row[name] is not None]) for name in ("item_key", "digest_key"))
     )
-    return {_said(row, row["channel"]) for row in connection.execute(select(outbox).where(about)).mappings()}
+    found = [dict(row) for row in connection.execute(select(outbox).where(about)).mappings()]
+    return {_said(row, row["channel"]) for row in found}
 
 
 def _copy(row: Mapping[str, Any], channel: str, now: datetime) -> dict[str, Any]:
