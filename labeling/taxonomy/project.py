@@ -15,6 +15,7 @@ from labeling.studio.interface import TEXT, labeling_interface
 from labeling.studio.project import check_interface, set_up_project
 from labeling.studio.tasks import EXTERNAL_ID
 from labeling.taxonomy.answers import change, change_predictions, check_use, predictions, touched
+from labeling.taxonomy.beside import changes_beside
 from labeling.taxonomy.known import change_known, known_changes
 from models.migration.moves import Migration
 from models.migration.parts import Line, Plan
@@ -65,7 +66,8 @@ class Project:
         )
         if self._path.exists():
             with self._state() as state:
-                plan.lines.append(Line(str(self._path), "rows", known_changes(state, self._migration).total))
+                rows = known_changes(state, self._migration).total(changes_beside(state, self._migration))
+                plan.lines.append(Line(str(self._path), "rows", rows))
         for one in again:
             data = one.task["data"]
             if data.get(EXTERNAL_ID) is not None:
