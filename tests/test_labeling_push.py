@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from feedback import app
 from labeling.choice.selection import Candidate, Mix
-from labeling.push.push import Pushed, push
+from labeling.push.push import Pushed, enqueue, push
 from labeling.push.queue import state_file
 from labeling.push.sources import Source
 from labeling.studio.client import LabelStudioError, connect
@@ -32,7 +32,7 @@ from models.labels import LabelSchema
 from models.progress import Advance, Silent
 from models.records import FeedbackItem, ModelName, Prediction, TaskPrediction
 
-NONE = Pushed(added=0, why={}, blind=0, resumed=0, found=0, removed=0, updated=0, without=0, open=0)
+NONE = Pushed(added=0, why={}, blind=0, resumed=0, found=0, removed=0, updated=0, without=0, open=0, apart=0)
 
 
 def said(schema: LabelSchema, number: int, version: str = "1", **labels: str) -> Prediction:
@@ -134,6 +134,20 @@ def test_pushing_again_adds_nothing_until_answers_are_pulled(studio_client, sche
     assert (third.added, third.open) == (10, 30)
     assert set(external_ids(studio_client, project).values()) == {1}
     assert push(studio_client, project, path, source(items(schema, 35)), 100, Mix(), Silent()).added < 35
+
+
+def test_an_id_of_several_texts_is_no_name_of_an_item(studio_client, schema, project, path) -> None:
+    texts = ("The lid came broken", "Late again", "Nobody answers")
+    ordered = [Candidate("c-7", FeedbackItem(text=text, id="c-7"), said(schema, 1)) for text in texts]
+    done = push(studio_client, project, path, source(ordered[:2]), 9, Mix(audit=0), Silent())
+    assert (done.added, done.apart) == (2, 2)
+    assert push(studio_client, project, path, source(ordered[:2]), 9, Mix(audit=0), Silent()).added == 0
+    for added in (1, 0):
+        assert enqueue(studio_client, project, path, [*ordered, *ordered[1:]], "split", Silent()) == (added, added)
+    kept = dict(rows(path, "SELECT json_extract(record, '$.text'), json_extract(record, '$.id') FROM items"))
+    assert kept.keys() == set(texts)
+    assert {name.partition("#")[0] for name in kept.values()} == {"c-7"}
+    assert external_ids(studio_client, project) == Counter(kept.values())
 
 
 def test_what_was_sent_and_not_written_down_is_found_again(studio_client, schema, project, path) -> None:
@@ -374,6 +388,10 @@ def test_the_command_says_what_it_would_choose_and_what_it_did(studio, project, 
     state = state_file(studio.url, project, tmp_path / "artifacts/labeling")
     assert {row["id"] for row in dry} == {row[0] for row in rows(state, "SELECT item_id FROM items")}
     assert "nothing to add" in invoke(studio, *common).stderr
+    customers = write_jsonl(tmp_path / "c.jsonl", [{"id": "c-7", "text": "broken"}, {"id": "c-7", "text": "late"}])
+    for dry_run in (["--dry-run"], []):
+        told = invoke(studio, "--project", str(project), "--from", str(customers), "--n", "22", *dry_run)
+        assert "2 of them have an id that other texts have too" in " ".join(told.stderr.split())
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_studio_sdk.label_interface import LabelInterface
 
+from labeling.choice.apart import told_apart
 from labeling.choice.chance import audit_rate, lot
 from labeling.choice.diversity import gram_rows, k_centre
 from labeling.choice.selection import Candidate, Mix, choose
@@ -158,6 +159,21 @@ def test_more_than_there_are_is_all_and_none_is_none() -> None:
     assert {one.candidate.id for one in choose(sure(7), 50, OPEN).chosen} == {f"i{number}" for number in range(7)}
     assert choose([], 50, OPEN).chosen == []
     assert choose(sure(7), 0, OPEN).chosen == []
+
+
+def test_what_is_known_under_an_id_keeps_it_and_other_texts_with_it_are_others() -> None:
+    def of(name: str, *texts: str) -> list[Candidate]:
+        return [Candidate(name, FeedbackItem(text=text, external_id=name)) for text in texts]
+
+    items = [*of("c-7", "It leaks", "it leaks!", "Late"), *of("c-8", "Torn", "torn?"), *of("c" * 200, "Dull", "Loud")]
+    found = told_apart(items, {"c-7": "It leaks.", "c-9": "Cold"})
+    assert [one.id for one in found if not one.apart] == ["c-7", "c-7", "c-8", "c-8"]
+    assert all(one.item.id == one.id and FeedbackItem.model_validate(one.item.model_dump()) for one in found[5:])
+    assert len({one.id for one in found}) == 5
+    assert told_apart(found, {"c-7": "It leaks."}) == found
+    chosen = {one.candidate.id for one in choose(items, 9, Mix(), {"c-7": "It leaks."}).chosen}
+    assert len(chosen) == 4
+    assert "c-7" not in chosen
 
 
 def test_an_audit_grows_from_push_to_push_and_takes_in_what_was_known() -> None:

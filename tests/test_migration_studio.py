@@ -1,5 +1,6 @@
 """A Label Studio project under new labels, on a real server, and what is known of it here."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from labeling_support import predicted, result
+from labeling_support import add_answer, add_item, predicted, result
 from labelstudio_support import environment_of, new_project
 from migration_support import DELIVERY, EACH, ETHICS, LATE, PRIVACY, QUALITY, SPEED, TRUST, migration_of
 from support import ROOT, read_jsonl, write_jsonl
@@ -16,6 +17,7 @@ from support import ROOT, read_jsonl, write_jsonl
 from labeling.choice.selection import Candidate, Mix
 from labeling.pull.annotations import Annotations
 from labeling.pull.corrections import answered, record_of
+from labeling.pull.handed import begin, settle
 from labeling.pull.pull import pull
 from labeling.push.push import push
 from labeling.push.queue import open_items, state_file
@@ -23,6 +25,8 @@ from labeling.push.sources import Source
 from labeling.state import State
 from labeling.studio.client import LabelStudioError
 from labeling.studio.interface import labeling_interface
+from labeling.taxonomy.beside import changes_beside
+from labeling.taxonomy.known import change_known, known_changes
 from labeling.taxonomy.project import Project
 from models.errors import SchemaError
 from models.labels import LabelSchema
@@ -153,6 +157,26 @@ def test_a_skipped_answer_is_none_and_keeps_no_old_label(tried, tmp_path):
     tried.client.annotations.create(id=tried.tasks["odd"], result=result(TRUST), was_cancelled=True)
     Project(tried.client, tried.id, tried.path, migration_of(tmp_path)).apply([], Silent())
     assert sorted(tried.on_server()[0]["odd"]) == [[], ["other"]]
+
+
+def test_what_was_shown_and_handed_on_follows(tmp_path):
+    """A prediction that was confirmed is no correction afterwards, and nothing is handed on again."""
+    migration = migration_of(tmp_path)
+    state = State(tmp_path / "state.db")
+    for number, labels in enumerate([[DELIVERY], [SPEED, QUALITY], [TRUST, "other"], ["other"]], 1):
+        add_item(state, f"i{number}", number, prediction=predicted(["other"], "negative"))
+        add_answer(state, number, {"category": labels, "sentiment": ["negative"]})
+        shown = {"model": "m-0", "labels": {"category": labels, "sentiment": ["negative"]}}
+        with state.changing() as connection:
+            connection.execute("UPDATE annotations SET shown = ? WHERE task_id = ?", (json.dumps(shown), number))
+    settle(state, begin(state, {one.item_id: one.joined for one in answered(state, LabelSchema.load()).items}))
+    change_known(state, migration, [])
+    found = [(one.joined.labels["category"], one.changed, one.reported) for one in answered(state, migration.new).items]
+    assert [each for each in found if each[0]] == [((LATE,), [], True), ((QUALITY,), [], True), (("other",), [], True)]
+    told = state.rows("SELECT json_extract(shown, '$.labels.category') FROM annotations WHERE task_id = 3")
+    assert json.loads(told[0][0]) == ["other"]
+    assert known_changes(state, migration).total(changes_beside(state, migration)) == 0
+    state.close()
 
 
 def test_a_draft_with_an_old_label_is_told_before_anything_changes(tried, tmp_path):

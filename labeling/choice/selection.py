@@ -11,6 +11,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from labeling.choice.apart import told_apart
 from labeling.choice.chance import audit_rate, lot
 from labeling.choice.diversity import gram_rows, k_centre
 from labeling.choice.uncertainty import uncertainties
@@ -53,7 +54,8 @@ class Candidate:
 
     ``flag`` says why a person should look in any case, None if nothing does; ``disagreement`` in [0, 1] how far the
     parts of the model are apart, None if that is not known; ``doubt`` in [0, 1] by how much other labels are likelier
-    than those it was given, None if these are not doubted.
+    than those it was given, None if these are not doubted. ``apart`` tells that its id was made of one that other
+    texts have too.
     """
 
     id: str
@@ -62,6 +64,7 @@ class Candidate:
     flag: Literal["not ours", "needs review"] | None = None
     disagreement: float | None = None
     doubt: float | None = None
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,16 +107,17 @@ def choose(candidates: Iterable[Candidate], add: int, mix: Mix, known: Mapping[s
         candidates: all items of the source, also those that were chosen before: they count in the audit's probability.
         add: how many are wanted.
         mix: in which proportions.
-        known: texts of items that were chosen before, by id; no such item, nor one with such a text, is chosen again.
+        known: texts of items that were chosen before, by id; none with such a text is chosen again. Of another text
+            with such an id, see :func:`labeling.choice.apart.told_apart`.
     """
     if add <= 0:
         return Selection([], 0.0, [])
     prints = {fingerprint(text): item_id for item_id, text in (known or {}).items()}
     texts: dict[str, Candidate] = {}
     listed: set[str] = set()
-    for candidate in candidates:
+    for candidate in told_apart(candidates, known or {}):
         mark = fingerprint(candidate.item.text)
-        if mark in prints or candidate.id in (known or {}):
+        if mark in prints:
             if candidate.doubt is None:
                 listed.add(mark)
         elif mark not in texts or _rank(candidate) < _rank(texts[mark]):

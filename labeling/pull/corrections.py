@@ -69,12 +69,13 @@ WHERE task_id IN (SELECT task_id FROM annotations WHERE state = 'live') ORDER BY
 def answered(state: State, schema: LabelSchema, rule: Rule = "majority", adjudicators: Collection[str] = ()) -> Answers:
     """Every item with live answers, and what its annotators say together; see :func:`labeling.pull.joining.join`."""
     by_task: dict[int, list[Any]] = {}
-    for row in state.rows("SELECT * FROM annotations WHERE state = 'live' ORDER BY annotation_id"):
+    for row in state.rows("SELECT * FROM annotations ORDER BY annotation_id"):
         by_task.setdefault(row["task_id"], []).append(row)
     taken = taken_contents(state)
     found, rejects = [], []
     for row in state.rows(_ITEMS):
-        live = by_task[row["task_id"]]
+        annotations = by_task[row["task_id"]]
+        live = [one for one in annotations if one["state"] == "live"]
         given = [_given(one) for one in live]
         if faults := [fault for one in given for fault in _faults(one, schema)]:
             place = f"item {row['item_id']} (task {row['task_id']})"

@@ -149,7 +149,16 @@ def _show_selection(selection: "Selection", as_json: bool) -> None:
         [str(row["id"]), str(row["why"]), "blind" if row["blind"] else "", _brief(str(row["text"]))] for row in rows
     ]
     terminal.table(f"{len(rows):,} item(s) would be pushed", ["item", "why", "", "text"], table, left=4)
+    _say_apart(sum(one.candidate.apart for one in selection.chosen))
     terminal.say(f"an item is in the audit with a probability of {selection.rate:.4g}")
+
+
+def _say_apart(count: int) -> None:
+    if count:
+        terminal.say(
+            f"{count:,} of them have an id that other texts have too, such as a customer's or a product's: they are"
+            " known as ID#… by id and text, and their corrections go by the text"
+        )
 
 
 def _brief(text: str) -> str:
@@ -163,6 +172,7 @@ def _say(done: "Pushed", project: int) -> None:
         f"project {project}: {done.added:,} task(s) added{f' ({why})' if why else ''}, {done.blind:,} of them blind;"
         f" {done.open:,} wait for an answer"
     )
+    _say_apart(done.apart)
     if done.resumed or done.found or done.removed:
         terminal.say(
             f"of an earlier push: {done.resumed:,} sent now, {done.found:,} found on the server, {done.removed:,} that"

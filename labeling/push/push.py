@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from labeling.choice.apart import told_apart
 from labeling.choice.selection import Candidate, Chosen, Mix, Selection, Why, choose
 from labeling.push import queue
 from labeling.push.remote import BATCH, Remote
@@ -34,7 +35,8 @@ class Pushed:
     ``added`` tasks in all, newly chosen ones by ``why``, ``blind`` of them without a prediction; ``resumed``, which an
     earlier push had chosen and not sent; ``found``, which it had sent without writing that down; ``removed``, which
     were there twice; ``updated``, which show another model now; ``without`` a prediction, since the source does not
-    tell the present model's; ``open``, which wait for an answer.
+    tell the present model's; ``open``, which wait for an answer; ``apart``, newly chosen ones whose id was made of one
+    that other texts have too.
     """
 
     added: int
@@ -46,6 +48,7 @@ class Pushed:
     updated: int
     without: int
     open: int
+    apart: int
 
 
 def push(
@@ -94,10 +97,17 @@ def push(
             state.close()
 
 
+class Enqueued(NamedTuple):
+    """How many tasks were added; ``apart``, new ones whose id was made of one that other texts have too."""
+
+    added: int
+    apart: int
+
+
 def enqueue(
     client: "LabelStudio", project: int, path: Path, candidates: Sequence[Candidate], why: Why, progress: Progress
-) -> int:
-    """Give all of these to labelers, whatever the model says of them, those excepted that are there already; how many.
+) -> Enqueued:
+    """Give all of these to labelers, whatever the model says of them, those excepted that are there already.
 
     They are in no audit, and nothing that is measured on one counts them.
 
@@ -113,13 +123,11 @@ def enqueue(
             known = there.foreign | queue.known_texts(state)
             texts = {fingerprint(text) for text in known.values()}
             fresh = {
-                fingerprint(one.item.text): one
-                for one in candidates
-                if one.id not in known and fingerprint(one.item.text) not in texts
+                mark: one for one in told_apart(candidates, known) if (mark := fingerprint(one.item.text)) not in texts
             }
             chosen = [Chosen(one, why, None, blind=False) for one in fresh.values()]
             queue.add(state, Selection(chosen, 0.0, []), list(fresh.values()))
-            return _send(remote, state, progress, BATCH)
+            return Enqueued(_send(remote, state, progress, BATCH), sum(one.apart for one in fresh.values()))
         finally:
             state.close()
 
@@ -142,11 +150,12 @@ def _push(remote: Remote, state: State, source: Source, n: int, mix: Mix, progre
     there = look(remote, state, progress)
     found = len(left) - len(queue.unsent(state))
     resumed = _send(remote, state, progress, batch)
-    candidates = source.read()
+    known = there.foreign | queue.known_texts(state)
+    candidates = told_apart(source.read(), known)
     version = source.version(candidates)
     changed = update(remote, state, source, candidates, version, there.gone, progress) if version else Updated(0, 0)
     add = n - len(queue.open_items(state, there.gone))
-    selection = choose(candidates, add, mix, there.foreign | queue.known_texts(state))
+    selection = choose(candidates, add, mix, known)
     chosen = source.up_to_date([one.candidate for one in selection.chosen], version)
     check_predictions(
         remote.interface,
@@ -169,6 +178,7 @@ def _push(remote: Remote, state: State, source: Source, n: int, mix: Mix, progre
         updated=changed.updated,
         without=changed.without + sum(one.prediction is None for one in chosen),
         open=len(still_open),
+        apart=sum(one.candidate.apart for one in selection.chosen),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from labeling.pull.annotations import as_utc
 from labeling.state import State
 from labeling.taxonomy.answers import rewritten
+from labeling.taxonomy.beside import Beside, change_beside, changes_beside
 from models.migration.moves import Migration
 
 _ITEMS = "SELECT item_id, prediction FROM items WHERE prediction IS NOT NULL"
@@ -22,10 +23,9 @@ class KnownChanges(NamedTuple):
     labels: dict[int, str]
     gone: list[int]
 
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return len(self.predictions) + len(self.labels) + len(self.gone)
+    def total(self, beside: Beside) -> int:
+        """All of them and of what changes beside them, each row once."""
+        return len(self.predictions) + len({*self.labels, *self.gone, *beside.shown}) + len(beside.reports)
 
 
 def known_changes(state: State, migration: Migration) -> KnownChanges:
@@ -58,6 +58,7 @@ def change_known(state: State, migration: Migration, tasks: list[dict[str, Any]]
     """
     on_server = {one["id"]: one for task in tasks for one in task["annotations"]}
     with state.changing() as connection:
+        change_beside(connection, changes_beside(state, migration))
         changes = known_changes(state, migration)
         connection.executemany(
             "UPDATE items SET prediction = ? WHERE item_id = ?",

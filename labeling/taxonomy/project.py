@@ -15,6 +15,7 @@ from labeling.studio.interface import TEXT, labeling_interface
 from labeling.studio.project import check_interface, set_up_project
 from labeling.studio.tasks import EXTERNAL_ID
 from labeling.taxonomy.answers import change, change_predictions, check_use, predictions, touched
+from labeling.taxonomy.beside import changes_beside
 from labeling.taxonomy.known import change_known, known_changes
 from models.migration.moves import Migration
 from models.migration.parts import Line, Plan
@@ -65,7 +66,8 @@ class Project:
         )
         if self._path.exists():
             with self._state() as state:
-                plan.lines.append(Line(str(self._path), "rows", known_changes(state, self._migration).total))
+                rows = known_changes(state, self._migration).total(changes_beside(state, self._migration))
+                plan.lines.append(Line(str(self._path), "rows", rows))
         for one in again:
             data = one.task["data"]
             if data.get(EXTERNAL_ID) is not None:
@@ -92,10 +94,9 @@ class Project:
             tasks = self._answers(progress)
             with self._state() as state:
                 change_known(state, self._migration, tasks)
-        pushed = self._push(queue, progress) if queue else 0
-        return [f"project {self._id}: {pushed:,} task(s) added to be labelled again"] if pushed else []
+        return self._push(queue, progress) if queue else []
 
-    def _push(self, queue: Sequence[dict[str, Any]], progress: Progress) -> int:
+    def _push(self, queue: Sequence[dict[str, Any]], progress: Progress) -> list[str]:
         # loads what chooses items, which takes seconds
         from labeling.push.push import enqueue
         from labeling.push.sources import candidate_of
@@ -104,7 +105,10 @@ class Project:
         for row in queue:
             with suppress(ValidationError):  # of a row that no other command takes either
                 candidates.append(candidate_of(LabeledItem.model_validate(row)))
-        return enqueue(self._client, self._id, self._path, candidates, "split", progress)
+        done = enqueue(self._client, self._id, self._path, candidates, "split", progress)
+        shared = f", {done.apart:,} of them as ID#…, since their id has other texts too" if done.apart else ""
+        added = f"project {self._id}: {done.added:,} task(s) added to be labelled again{shared}"
+        return [added] if done.added else []
 
     def _answers(self, progress: Progress) -> list[dict[str, Any]]:
         """Bring all answers under new labels; the tasks with them, as they are then."""
