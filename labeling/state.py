@@ -14,14 +14,15 @@ from models.progress import Progress
 
 #: Where these files lie, one a project.
 FOLDER = Path("artifacts/labeling")
-_VERSION = 2
+_VERSION = 3
 
 # items: one row an item that was chosen. `task_id` is empty until the server has told it. `prediction` is a copy of
 # what was shown (or, if `blind`, would have been), of `model_version`. `why` is what it was chosen for; `probability`
 # that with which it was drawn, where chance alone chose it.
 # annotations: the latest version of each annotation that was seen; `labels` by task as JSON; `state` is live, skipped
 # or deleted. `reported_at` is empty until a correction has been handed on. `shown` is what Label Studio says was shown,
-# as JSON: the model and its labels by task.
+# as JSON: the model and its labels by task. `unsettled` stands where an annotation was taken off the server because a
+# label was split, and is what it said of that task, as JSON; what it says of others counts until somebody answers anew.
 _TABLES = """
 CREATE TABLE items (
     item_id TEXT PRIMARY KEY,
@@ -47,14 +48,18 @@ CREATE TABLE annotations (
     seconds REAL,
     seen_at TEXT NOT NULL,
     reported_at TEXT,
-    shown TEXT
+    shown TEXT,
+    unsettled TEXT
 );
 CREATE INDEX ix_annotations_task_id ON annotations (task_id);
 CREATE TABLE marks (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
 #: What brings a file of an earlier version to the next one.
-_UPGRADES = {1: "ALTER TABLE annotations ADD COLUMN shown TEXT"}
+_UPGRADES = {
+    1: "ALTER TABLE annotations ADD COLUMN shown TEXT",
+    2: "ALTER TABLE annotations ADD COLUMN unsettled TEXT",
+}
 
 
 class State:

@@ -211,12 +211,13 @@ def test_an_answer_is_to_the_prediction_that_the_server_says_was_shown(desk: Des
 def test_a_state_of_an_earlier_version_is_taken_on(tmp_path: Path) -> None:
     state = State(tmp_path / "state.db")
     with state.changing() as connection:
-        connection.execute("ALTER TABLE annotations DROP COLUMN shown")
+        for column in ("shown", "unsettled"):
+            connection.execute(f"ALTER TABLE annotations DROP COLUMN {column}")
         connection.execute("PRAGMA user_version = 1")
     state.close()
     for _ in range(2):
         state = State(tmp_path / "state.db")
-        assert state.rows("SELECT shown FROM annotations") == []
+        assert state.rows("SELECT shown, unsettled FROM annotations") == []
         state.close()
 
 

@@ -143,12 +143,18 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (annotation_id) DO UPDATE SET
     updated_at = excluded.updated_at, task_id = excluded.task_id, annotator = excluded.annotator,
     state = excluded.state, labels = excluded.labels, set_aside = excluded.set_aside, note = excluded.note,
-    seconds = excluded.seconds, seen_at = excluded.seen_at, shown = excluded.shown
+    seconds = excluded.seconds, seen_at = excluded.seen_at, shown = excluded.shown, unsettled = NULL
+"""
+#: An answer that is new takes the place of those to its task of which a label was split.
+_ANSWERED_ANEW = """
+UPDATE annotations SET unsettled = NULL WHERE task_id = ?
+AND NOT EXISTS (SELECT 1 FROM annotations WHERE annotation_id = ? AND state = 'live')
 """
 
 
 def _write(state: State, rows: list[tuple[object, ...]], gone: list[int], newest: str | None) -> None:
     with state.changing() as connection:
+        connection.executemany(_ANSWERED_ANEW, [(row[2], row[0]) for row in rows if row[4] == "live"])
         connection.executemany(_UPSERT, rows)
         connection.executemany(
             "UPDATE annotations SET state = 'deleted' WHERE annotation_id = ?", [(one,) for one in gone]
