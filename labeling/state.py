@@ -20,7 +20,9 @@ _VERSION = 3
 # what was shown (or, if `blind`, would have been), of `model_version`. `why` is what it was chosen for; `probability`
 # that with which it was drawn, where chance alone chose it.
 # annotations: the latest version of each annotation that was seen; `labels` by task as JSON; `state` is live, skipped
-# or deleted. `shown` is what Label Studio says was shown, as JSON: the model and its labels by task.
+# or deleted. `shown` is what Label Studio says was shown, as JSON: the model and its labels by task. `unsettled` stands
+# where an annotation was taken off the server because a label was split, and is what it said of that task, as JSON;
+# what it says of others counts until somebody answers anew.
 # reports: the last correction of each item that was sent to the service, under which name; `content` tells it from
 # another, empty where a file of an earlier version does not tell; `taken_at` is empty until the service has taken it.
 _REPORTS = """
@@ -54,7 +56,8 @@ CREATE TABLE annotations (
     note TEXT,
     seconds REAL,
     seen_at TEXT NOT NULL,
-    shown TEXT
+    shown TEXT,
+    unsettled TEXT
 );
 CREATE INDEX ix_annotations_task_id ON annotations (task_id);
 CREATE TABLE marks (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -72,6 +75,7 @@ _UPGRADES = {
         WHERE state = 'live' GROUP BY item_id HAVING count(*) = count(reported_at)
         """,
         "ALTER TABLE annotations DROP COLUMN reported_at",
+        "ALTER TABLE annotations ADD COLUMN unsettled TEXT",
     ],
 }
 

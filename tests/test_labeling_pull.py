@@ -147,6 +147,52 @@ def test_an_interface_that_was_edited_by_hand_is_told(desk: Desk) -> None:
     assert json.loads(desk.rows()[0]["labels"]) == {"sentiment": ["negative"]}  # and not "no category applies"
 
 
+def wider() -> LabelSchema:
+    """The schema with one more task, of which none may apply."""
+    topic = {"kind": "multi", "labels": [{"key": "price"}, {"key": "taste"}]}
+    return LabelSchema.model_validate(
+        {**SCHEMA.model_dump(), "tasks": {**SCHEMA.model_dump()["tasks"], "topic": topic}}
+    )
+
+
+def topics(desk: Desk) -> list[list[str] | None]:
+    return [json.loads(row["labels"]).get("topic") for row in desk.rows()]
+
+
+def test_an_answer_from_before_a_task_was_asked_does_not_say_that_none_applies(desk: Desk) -> None:
+    desk.answer(0, DEFECT)
+    desk.pull()
+    desk.answer(1, DEFECT)
+    desk.answer(2, "product/warranty")
+    desk.client.projects.update(desk.project, label_config=labeling_interface(wider()))
+    for _ in range(2):
+        desk.pull(schema=wider())
+    assert topics(desk)[:2] == [None, None]
+    desk.answer(3, DEFECT)
+    desk.client.annotations.update(id=desk.rows()[0]["annotation_id"], result=result(OTHER))
+    labels = [{"key": key} for key in ("product/warranty", *SCHEMA.tasks["category"].keys)]
+    tasks = {**wider().model_dump()["tasks"], "category": {"kind": "multi", "labels": labels}}
+    desk.pull(schema=LabelSchema.model_validate({"tasks": tasks}))
+    assert topics(desk) == [[], None, None, []]
+    assert desk.states() == ["live"] * 4
+
+
+def test_the_command_that_changes_the_interface_notes_when_it_asked_for_more(
+    studio: Studio, studio_client: LabelStudio, tmp_path: Path
+) -> None:
+    (tmp_path / "labels.toml").write_text(wider().to_toml(), encoding="utf-8")
+    with contextlib.chdir(tmp_path), new_project(studio_client, SCHEMA) as project:
+        desk = Desk(studio_client, project.id, state_file(studio.url, project.id), [])
+        fill(desk, 2)
+        desk.answer(0, DEFECT)
+        command = ["label", "project", "--project", str(project.id), "--labels", "labels.toml"]
+        done = CliRunner().invoke(app, command, env=environment_of(studio), catch_exceptions=False)
+        assert "was changed" in done.output
+        desk.answer(1, DEFECT)
+        desk.pull(schema=wider())
+        assert topics(desk) == [None, []]
+
+
 def test_answers_on_tasks_of_others_are_kept_and_told(desk: Desk) -> None:
     made = desk.client.projects.import_tasks(desk.project, request=[{"data": {"text": "x"}}], return_task_ids=True)
     desk.client.annotations.create(id=made.task_ids[0], result=result(DEFECT))
@@ -255,13 +301,14 @@ def test_a_state_of_an_earlier_version_is_taken_on(tmp_path: Path) -> None:
     state = State(tmp_path / "state.db")
     with state.changing() as connection:
         connection.execute("DROP TABLE reports")
-        connection.execute("ALTER TABLE annotations DROP COLUMN shown")
+        for column in ("shown", "unsettled"):
+            connection.execute(f"ALTER TABLE annotations DROP COLUMN {column}")
         connection.execute("ALTER TABLE annotations ADD COLUMN reported_at TEXT")
         connection.execute("PRAGMA user_version = 1")
     state.close()
     for _ in range(2):
         state = State(tmp_path / "state.db")
-        assert state.rows("SELECT shown FROM annotations") == state.rows("SELECT * FROM reports") == []
+        assert state.rows("SELECT shown, unsettled FROM annotations") == state.rows("SELECT * FROM reports") == []
         state.close()
 
 

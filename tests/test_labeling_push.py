@@ -16,12 +16,14 @@ from typing import Any
 
 import psutil
 import pytest
+from labeling_support import result
 from labelstudio_support import environment_of, new_project
 from support import ROOT, free_port, write_jsonl
 from typer.testing import CliRunner
 
 from feedback import app
 from labeling.choice.selection import Candidate, Mix
+from labeling.pull.pull import pull
 from labeling.push.push import Pushed, enqueue, push
 from labeling.push.queue import state_file
 from labeling.push.sources import Source
@@ -207,6 +209,24 @@ def test_open_tasks_follow_a_new_model(studio_client, schema, project, path) -> 
     assert kept == [("demo-1",)], "what an answer was given with is kept"
     assert rows(path, "SELECT * FROM marks WHERE name = 'updating_to'") == []
     assert push(studio_client, project, path, source(items(schema, 60, "2")), 30, Mix(), Silent()).updated == 0
+
+
+def test_who_answers_a_task_after_another_is_shown_the_new_model(studio_client, schema, path) -> None:
+    with new_project(studio_client, schema, maximum_annotations=2) as made:
+        push(studio_client, made.id, path, source(items(schema, 4)), 4, Mix(audit=0, blind=0), Silent())
+        half, finished, *_ = (task.id for task in listed(studio_client, made.id))
+        other = studio_client.users.create(email="second@example.com", username="second").id
+        for task in (half, finished):
+            studio_client.annotations.create(id=task, result=result("other"))
+        studio_client.annotations.create(id=finished, result=result("other"), completed_by=other)
+        assert pull(studio_client, made.id, path, schema, Silent()).new == 3
+        done = [
+            push(studio_client, made.id, path, source(items(schema, 4, "2")), 2, Mix(), Silent()).updated for _ in "12"
+        ]
+        assert done == [3, 0]
+        shown = {task.id: [one.model_version for one in task.predictions] for task in listed(studio_client, made.id)}
+        assert shown.pop(finished) == []
+        assert list(shown.values()) == [["demo-2"]] * 3
 
 
 def test_a_model_of_other_labels_is_refused_before_anything_is_written(studio_client, schema, project, path) -> None:

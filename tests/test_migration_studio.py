@@ -116,23 +116,29 @@ def test_the_whole_circle(tried, tmp_path):
     assert asked["spies"]["context"] == f"labelled before: {TRUST}, other"
     assert asked["s-1"]["context"] == f"labelled before: {TRUST}"
     records, waiting = tried.known(migration.new)
-    assert {name: record["categories"] for name, record in records.items()} == {
+    assert {name: record.get("categories") for name, record in records.items()} == {
         "late": [LATE],
         "slow": [QUALITY],
+        "spies": None,
         "odd": ["other"],
     }
+    assert records["spies"]["sentiment"] == "negative"
+    assert records["spies"]["meta"]["unsettled"] == {"category": [TRUST, "other"]}
     assert records["slow"]["meta"]["correction"]["predicted"] == {"category": [QUALITY], "sentiment": ["negative"]}
     assert waiting == ["s-1", "spies"]
     # the changes of the migration are nobody's edits
     pulled = pull(tried.client, tried.id, tried.path, migration.new, Silent(), full=True)
     assert (pulled.new, pulled.edited, pulled.deleted, pulled.rejects) == (0, 0, 0, [])
 
+    made = {}
     for name, label in (("spies", PRIVACY), ("s-1", ETHICS)):
         task = next(one.id for one in tried.client.tasks.list(project=tried.id) if one.data["external_id"] == name)
-        tried.client.annotations.create(id=task, result=result(label))
+        made[name] = tried.client.annotations.create(id=task, result=result(label)).id
     assert pull(tried.client, tried.id, tried.path, migration.new, Silent()).new == 2
     records, waiting = tried.known(migration.new)
     assert (records["spies"]["categories"], records["s-1"]["categories"], waiting) == ([PRIVACY], [ETHICS], [])
+    assert [one["id"] for one in records["spies"]["meta"]["correction"]["annotations"]] == [made["spies"]]
+    assert "unsettled" not in records["spies"]["meta"]
     assert records["s-1"]["meta"]["correction"]["why"] == "split"
     assert "unsettled" not in records["s-1"]["meta"]
 
@@ -151,6 +157,41 @@ def test_answers_that_come_in_meanwhile_follow_too(tried, tmp_path):
     tried.client.annotations.create(id=tried.tasks["odd"], result=result(DELIVERY))
     part.apply([], Silent())
     assert sorted(tried.on_server()[0]["odd"]) == [["other"], [LATE]]
+
+
+def test_an_answer_with_a_split_label_is_pulled_before_it_is_removed(tried, tmp_path):
+    """What it says of other tasks is nowhere else; also where the labeler's page was older than the new interface."""
+    migration = migration_of(tmp_path)
+    part = Project(tried.client, tried.id, tried.path, migration)
+    for schema in (LabelSchema.load(), migration.new):
+        said = result(TRUST, sentiment="positive")
+        one = tried.client.annotations.create(id=tried.tasks["odd"], result=said).id
+        before = tried.on_server()
+        for step in (lambda: part.plan(Silent()), lambda: part.apply([], Silent())):
+            message = rf"1 were not: {one} of task {tried.tasks['odd']}; run `feedback label pull --project {tried.id}`"
+            with pytest.raises(LabelStudioError, match=message):
+                step()
+        assert tried.on_server() == before
+        pull(tried.client, tried.id, tried.path, schema, Silent())
+        part.plan(Silent())
+        part.apply([], Silent())
+        assert pull(tried.client, tried.id, tried.path, migration.new, Silent(), full=True).deleted == 0
+        state = State(tried.path)
+        (item,) = [each for each in answered(state, migration.new).items if each.item_id == "odd"]
+        state.close()
+        assert [given.labels for given in item.given if given.annotation_id == one] == [{"sentiment": ("positive",)}]
+
+
+def test_what_a_split_leaves_of_an_answer_that_cannot_be_used_counts_for_nothing(tmp_path):
+    migration = migration_of(tmp_path)
+    state = State(tmp_path / "state.db")
+    for task, mood in enumerate(("positive", "unheard of")):
+        add_item(state, mood, task)
+        add_answer(state, task, {"category": [TRUST], "sentiment": [mood]}, how="unreadable")
+    change_known(state, migration, [])
+    items = {one.item_id: one.joined.labels for one in answered(state, migration.new).items}
+    state.close()
+    assert items == {"positive": {"sentiment": ("positive",)}}
 
 
 def test_a_skipped_answer_is_none_and_keeps_no_old_label(tried, tmp_path):
@@ -229,7 +270,8 @@ def test_a_migration_that_is_killed_is_finished_by_the_same_command(studio, trie
     assert done.returncode == 0, done.stderr
     assert tried.on_server() == (AFTER, SHOWN)
     records, waiting = tried.known(LabelSchema.load(tmp_path / "labels.toml"))
-    assert sorted(records) == ["late", "odd", "slow"]
+    assert sorted(records) == ["late", "odd", "slow", "spies"]
+    assert (records["spies"].get("categories"), records["spies"]["sentiment"]) == (None, "negative")
     assert [row.get("category") for row in read_jsonl(tmp_path / "d.jsonl")] == [None, LATE]
     asked = [task.data["text"] for task in tried.client.tasks.list(project=tried.id)]
     assert sorted(asked) == sorted([*SAID, "new lie"])

@@ -67,7 +67,7 @@ def read_answer(result: Sequence[Mapping[str, Any]], schema: LabelSchema, asked:
     Args:
         result: regions, each with ``from_name``, ``type`` and ``value``, as Label Studio sends them.
         schema: the tasks and their labels.
-        asked: tasks that the interface asks for; a multi task among them without an answer says "nothing applies".
+        asked: tasks that the interface asked for; a multi task among them without an answer says "nothing applies".
     """
     chosen: dict[str, list[str]] = {}
     notes: list[str] = []

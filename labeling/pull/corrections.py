@@ -24,6 +24,7 @@ class Answered:
     ``predicted`` are the labels by task that were shown, or, if ``blind``, would have been; None without a prediction.
     ``probability`` in (0, 1] is that with which chance chose it for the audit, None if it is not in that.
     ``language`` is the one it says, else the one that was detected.
+    ``unsettled`` are labels by task of which one was split since, where nobody has answered anew.
     ``reported`` tells that the service has taken it as it is.
     """
 
@@ -39,6 +40,7 @@ class Answered:
     joined: Joined
     notes: tuple[str, ...]
     seconds: tuple[tuple[str, float], ...]
+    unsettled: dict[str, tuple[str, ...]]
     reported: bool
 
     @property
@@ -62,7 +64,7 @@ class Answers(NamedTuple):
 
 _ITEMS = """
 SELECT item_id, task_id, record, why, probability, blind, prediction, model_version FROM items
-WHERE task_id IN (SELECT task_id FROM annotations WHERE state = 'live') ORDER BY rowid
+WHERE task_id IN (SELECT task_id FROM annotations WHERE state = 'live' OR unsettled IS NOT NULL) ORDER BY rowid
 """
 
 
@@ -75,7 +77,7 @@ def answered(state: State, schema: LabelSchema, rule: Rule = "majority", adjudic
     found, rejects = [], []
     for row in state.rows(_ITEMS):
         annotations = by_task[row["task_id"]]
-        live = [one for one in annotations if one["state"] == "live"]
+        live = [one for one in annotations if one["state"] == "live" or one["unsettled"] is not None]
         given = [_given(one) for one in live]
         if faults := [fault for one in given for fault in _faults(one, schema)]:
             place = f"item {row['item_id']} (task {row['task_id']})"
@@ -103,6 +105,7 @@ def answered(state: State, schema: LabelSchema, rule: Rule = "majority", adjudic
                 joined=joined,
                 notes=tuple(one["note"] for one in live if one["note"]),
                 seconds=tuple((one["annotator"], one["seconds"]) for one in live if one["seconds"] is not None),
+                unsettled=_unsettled(live),
                 reported=is_taken(row["item_id"], joined, taken),
             )
         )
@@ -112,6 +115,11 @@ def answered(state: State, schema: LabelSchema, rule: Rule = "majority", adjudic
 def _given(row: Any) -> Given:
     labels = {task: tuple(keys) for task, keys in json.loads(row["labels"]).items()}
     return Given(row["annotation_id"], row["annotator"], row["updated_at"], labels, row["set_aside"])
+
+
+def _unsettled(rows: Sequence[Any]) -> dict[str, tuple[str, ...]]:
+    said = [json.loads(row["unsettled"]) for row in rows if row["unsettled"] is not None]
+    return {task: tuple(keys) for labels in said for task, keys in labels.items()}
 
 
 def _faults(given: Given, schema: LabelSchema) -> list[str]:
@@ -151,7 +159,8 @@ def record_of(item: Answered, schema: LabelSchema) -> dict[str, Any]:
         else:
             meta[task] = value
     # what was to be given anew is given
-    open_tasks = {task: keys for task, keys in item.record.unsettled.items() if task not in item.joined.labels}
+    unsettled = {**item.record.unsettled, **item.unsettled}
+    open_tasks = {task: keys for task, keys in unsettled.items() if task not in item.joined.labels}
     meta.pop(UNSETTLED, None)
     if open_tasks:
         meta[UNSETTLED] = {task: list(keys) for task, keys in open_tasks.items()}

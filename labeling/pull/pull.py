@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from labeling.pull.annotations import Annotations, as_utc
 from labeling.pull.answers import asked_tasks, explain, read_answer
+from labeling.pull.asked import asked_since, note_asked
 from labeling.pull.changes import Known, View, count_after, gone_from, is_news, look
 from labeling.state import State, alone
 from models.labels import LabelSchema
@@ -86,10 +87,11 @@ def take_in(
         # of many that are deleted at once nothing is told by their tasks
         view = look(source, known, None, progress)
     found = Pulled(notes=notes)
-    rows = list(_read(view, known, schema, asked, found))
+    since = asked_since(state, asked, schema, view.newest or _mark(state))
+    rows = list(_read(view, known, schema, {task: since[task] for task in asked}, found))
     gone = gone_from(view, known)
     found.deleted = len(gone)
-    _write(state, rows, gone, view.newest)
+    _write(state, rows, gone, view.newest, since)
     found.notes += _strangers(state)
     return found
 
@@ -104,9 +106,9 @@ def _mark(state: State) -> str | None:
 
 
 def _read(
-    view: View, known: Mapping[int, Known], schema: LabelSchema, asked: list[str], found: Pulled
+    view: View, known: Mapping[int, Known], schema: LabelSchema, since: Mapping[str, str], found: Pulled
 ) -> Iterator[tuple[object, ...]]:
-    """Rows of the state for what is new or edited, or can be used now."""
+    """Rows of the state for what is new or edited, or can be used now; ``since`` when each task has been asked for."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     for task in view.content:
         for one in task["annotations"]:
@@ -115,6 +117,7 @@ def _read(
             news = is_news(number, at, known)
             if before is not None and not news and before.state != "unreadable":
                 continue
+            asked = [task for task, moment in since.items() if at > moment]
             answer = read_answer(one.get("result") or [], schema, asked)
             state = "skipped" if one.get("was_cancelled") else "unreadable" if answer.faults else "live"
             if state == "unreadable":
@@ -158,12 +161,21 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (annotation_id) DO UPDATE SET
     updated_at = excluded.updated_at, task_id = excluded.task_id, annotator = excluded.annotator,
     state = excluded.state, labels = excluded.labels, set_aside = excluded.set_aside, note = excluded.note,
-    seconds = excluded.seconds, seen_at = excluded.seen_at, shown = excluded.shown
+    seconds = excluded.seconds, seen_at = excluded.seen_at, shown = excluded.shown, unsettled = NULL
+"""
+#: An answer that is new takes the place of those to its task of which a label was split.
+_ANSWERED_ANEW = """
+UPDATE annotations SET unsettled = NULL WHERE task_id = ?
+AND NOT EXISTS (SELECT 1 FROM annotations WHERE annotation_id = ? AND state = 'live')
 """
 
 
-def _write(state: State, rows: list[tuple[object, ...]], gone: list[int], newest: str | None) -> None:
+def _write(
+    state: State, rows: list[tuple[object, ...]], gone: list[int], newest: str | None, since: Mapping[str, str]
+) -> None:
     with state.changing() as connection:
+        note_asked(connection, since)
+        connection.executemany(_ANSWERED_ANEW, [(row[2], row[0]) for row in rows if row[4] == "live"])
         connection.executemany(_UPSERT, rows)
         connection.executemany(
             "UPDATE annotations SET state = 'deleted' WHERE annotation_id = ?", [(one,) for one in gone]

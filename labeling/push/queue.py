@@ -64,6 +64,13 @@ def open_items(state: State, gone: Iterable[int] = ()) -> list[Chosen]:
     return [one for one in found if one.task_id not in missing]
 
 
+def answered_items(state: State, gone: Iterable[int] = ()) -> list[Chosen]:
+    """The others that were sent: somebody has answered or skipped them; of several annotators maybe only one."""
+    missing = set(gone)
+    found = _read(state, f"SELECT {_FIELDS} FROM items WHERE NOT {_OPEN} ORDER BY rowid")  # noqa: S608
+    return [one for one in found if one.task_id not in missing]
+
+
 def task_ids(state: State) -> dict[str, int]:
     """The task of every item that was sent, by the item's id."""
     return {row[0]: row[1] for row in state.rows("SELECT item_id, task_id FROM items WHERE task_id IS NOT NULL")}

@@ -50,6 +50,8 @@ class Remote:
         self.config: str = found.label_config or ""
         self.count: int = found.task_number or 0
         self.model_version: str = found.model_version or ""
+        #: How many people are to answer each task.
+        self.annotators: int = found.maximum_annotations or 1
 
     @cached_property
     def interface(self) -> "LabelInterface":
@@ -82,8 +84,8 @@ class Remote:
                 known = data.get(EXTERNAL_ID)
                 yield RemoteTask(task.id, None if known is None else str(known), str(data.get(TEXT) or ""), answered)
 
-    def answered(self) -> set[int]:
-        """Ids of the tasks that somebody has answered or skipped."""
+    def finished(self) -> set[int]:
+        """Ids of the tasks that wait for nobody's answer any more."""
         wanted = {
             "filters": {
                 "conjunction": "or",
@@ -98,11 +100,11 @@ class Remote:
                 project=self.id,
                 review=WITHOUT_PREDICTING,
                 fields="task_only",
-                include="id",
+                include="id,is_labeled",
                 page_size=_PAGE,
                 query=json.dumps(wanted),
             )
-            return {task.id for task in listed}
+            return {task.id for task in listed if task.is_labeled}
 
     def add_predictions(self, predictions: Sequence[Mapping[str, Any]]) -> None:
         """Add predictions to tasks, each with the id of its ``task``."""

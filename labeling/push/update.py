@@ -1,6 +1,6 @@
 """Showing open tasks what a new model says."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from labeling.choice.selection import Candidate
@@ -30,8 +30,9 @@ def update(
 ) -> Updated:
     """Bring open tasks to the predictions of a model, since a project shows those of one.
 
-    Blind tasks stay without one, and tasks with an answer keep, in the state, what they were answered with. An update
-    that was interrupted is done again from its beginning, so that no task has two predictions of a model.
+    Blind tasks stay without one, and finished tasks keep, in the state, what they were answered with. One that waits
+    for a further annotator is open, too: what an answer of before was given with, the server says. An update that was
+    interrupted is done again from its beginning, so that no task has two predictions of a model.
 
     Args:
         remote: the project.
@@ -48,11 +49,19 @@ def update(
     """
     again = queue.interrupted_update(state)
     sent = [one for one in queue.open_items(state, gone) if one.task_id is not None and not one.blind]
-    old = {one.model_version for one in sent} - {None, version}
+    begun = [
+        one
+        for one in (queue.answered_items(state, gone) if remote.annotators > 1 else [])
+        if not one.blind and (again is not None or one.model_version not in (None, version))
+    ]
+    if not _others(sent, version) and not begun and again is None:
+        return Updated(0, 0)
+    finished = remote.finished()
+    sent += [one for one in begun if one.task_id not in finished]
+    old = _others(sent, version)
     if not old and again is None:
         return Updated(0, 0)
-    answered = remote.answered()
-    wanted = [one for one in sent if one.task_id not in answered and (again is not None or one.model_version in old)]
+    wanted = [one for one in sent if one.task_id not in finished and (again is not None or one.model_version in old)]
     listed = {one.id: one.prediction for one in candidates}
     known = [Candidate(one.item_id, one.item, listed.get(one.item_id) or one.prediction) for one in wanted]
     said = [one.prediction for one in source.up_to_date(known, version)]
@@ -71,7 +80,12 @@ def update(
         remote.show_version(version)
     queue.set_predictions(state, new)
     # last, since it takes long and is no more than tidy: a project shows one version
-    for name in sorted(str(name) for name in old):
+    for name in sorted(old):
         with progress.stage(f"removing {name}"):
             remote.drop_version(name)
     return Updated(len(shown), len(new) - len(shown))
+
+
+def _others(items: Iterable[queue.Chosen], version: str) -> set[str]:
+    """Models other than this that items show."""
+    return {one.model_version for one in items if one.model_version not in (None, version)}

@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,12 +65,20 @@ def project_command(
 
     Example: feedback label project --title "Feedback in May" --labels labels.toml
     """
-    from labeling.studio.client import connect
+    from labeling.pull.asked import changing_interface
+    from labeling.push.queue import state_file
+    from labeling.studio.client import URL_VARIABLE, connect
     from labeling.studio.project import set_up_project
     from models.labels import DEFAULT_SCHEMA, LabelSchema
 
     schema = LabelSchema.load(labels or DEFAULT_SCHEMA)
-    found = set_up_project(connect(url), schema, project=project, title=title, annotators=annotators)
+    client = connect(url)
+
+    def changing(number: int) -> AbstractContextManager[None]:
+        path = state_file(url or os.environ.get(URL_VARIABLE, ""), number)
+        return changing_interface(client, number, path, schema, terminal.Terminal())
+
+    found = set_up_project(client, schema, project=project, title=title, annotators=annotators, changing=changing)
     done = {"made": "was made", "changed": "was changed", "": "is as it should be"}[found.done]
     terminal.say(f"project {found.id}, {found.title!r}, {done}; next: feedback label push --project {found.id}")
 

@@ -1,5 +1,7 @@
 """A Label Studio project made from the label schema, or brought up to it."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from labeling.studio.client import LabelStudioError, explained
@@ -31,6 +33,7 @@ def set_up_project(
     project: int | None = None,
     title: str = TITLE,
     annotators: int | None = None,
+    changing: Callable[[int], AbstractContextManager[None]] | None = None,
 ) -> ProjectSetup:
     """Make a project, or give an existing one the interface of the schema; doing it again changes nothing.
 
@@ -42,6 +45,7 @@ def set_up_project(
         project: id of an existing one; else that with the title, and if there is none it is made.
         title: how it is called, at least 3 characters; an existing one keeps its title.
         annotators: how many people shall answer each task; else what the project says, at first one.
+        changing: makes what surrounds a change of the interface of an existing project, by its id.
 
     Raises:
         SchemaError: Label Studio cannot hold the schema.
@@ -66,7 +70,8 @@ def set_up_project(
         wanted["label_config"] = interface
     differs = {name: value for name, value in wanted.items() if getattr(found, name) != value}
     if differs:
-        with explained(f"changing project {project}"):
+        around = changing(project) if changing and "label_config" in differs else nullcontext()
+        with around, explained(f"changing project {project}"):
             client.projects.update(id=project, **differs)
     return ProjectSetup(project, str(found.title), "changed" if differs else "")
 

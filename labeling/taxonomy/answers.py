@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from labeling.pull.annotations import as_utc
 from labeling.pull.answers import key_of
 from labeling.studio.client import LabelStudioError, explained
 from labeling.studio.interface import CONTEXT
@@ -51,10 +52,11 @@ def _key(choice: str, task: str, schema: LabelSchema | None) -> str:
 
 
 class Touched(NamedTuple):
-    """An annotation that changes: its id, its task, and what becomes of it; ``again`` tells that the task is to be
-    answered anew."""
+    """An annotation that changes: its id, when it was changed last, its task, and what becomes of it; ``again`` tells
+    that the task is to be answered anew."""
 
     id: int
+    updated_at: str
     task: Mapping[str, Any]
     new: Rewritten
 
@@ -71,13 +73,14 @@ def touched(tasks: Sequence[Mapping[str, Any]], migration: Migration) -> list[To
         for one in task["annotations"]:
             new = rewritten(one.get("result") or [], migration)
             if new is not None:
-                found.append(Touched(one["id"], task, Rewritten(new.result, {}) if one.get("was_cancelled") else new))
+                new = Rewritten(new.result, {}) if one.get("was_cancelled") else new
+                found.append(Touched(one["id"], as_utc(one["updated_at"]), task, new))
     return found
 
 
 def change(client: "LabelStudio", annotations: Sequence[Touched], advance: Advance) -> None:
-    """Write annotations anew. One whose label was split is removed, so that its task waits for an answer; before, what
-    was answered is written into the line under the text."""
+    """Write annotations anew. One whose label was split is removed, so that its task waits for an answer, and what it
+    said of others is left to those who pulled it; before, what was answered is written into the line under the text."""
     for one in annotations:
         with explained(f"changing annotation {one.id}"):
             if one.again:

@@ -14,9 +14,9 @@ from labeling.studio.client import LabelStudioError
 from labeling.studio.interface import TEXT, labeling_interface
 from labeling.studio.project import check_interface, set_up_project
 from labeling.studio.tasks import EXTERNAL_ID
-from labeling.taxonomy.answers import change, change_predictions, check_use, predictions, touched
+from labeling.taxonomy.answers import Touched, change, change_predictions, check_use, predictions, touched
 from labeling.taxonomy.beside import changes_beside
-from labeling.taxonomy.known import change_known, known_changes
+from labeling.taxonomy.known import change_known, known_changes, set_apart
 from models.migration.moves import Migration
 from models.migration.parts import Line, Plan
 from models.progress import Progress
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: How often answers are looked for that came in under old labels meanwhile.
 _ROUNDS = 5
+#: Answers that a message names.
+_NAMED = 10
 
 
 class Project:
@@ -47,13 +49,15 @@ class Project:
 
         Raises:
             SchemaError: Label Studio cannot hold the new schema.
-            LabelStudioError: the server is away or refuses, or old labels stand in drafts.
+            LabelStudioError: the server is away or refuses, old labels stand in drafts, or answers that a split would
+                remove were not pulled.
         """
         interface = labeling_interface(self._migration.new)
         remote = Remote(self._client, self._id)
         check_interface(self._client, interface)
         check_use(self._client, self._id, self._migration)
         changed = touched(self._tasks(progress), self._migration)
+        self._check_pulled(changed)
         again = [one for one in changed if one.again]
         said = predictions(self._client, self._id, self._migration)
         where = f"project {self._id}"
@@ -85,6 +89,9 @@ class Project:
             alone(self._path.with_suffix(".lock"), "a push to this project", progress),
             alone(self._path.with_suffix(".pull.lock"), "a pull of this project", progress),
         ):
+            if self._path.exists():
+                with self._state() as state:
+                    set_apart(state, self._migration)
             self._answers(progress)
             said = predictions(self._client, self._id, self._migration)
             with progress.stage("changing predictions", len(said), "predictions") as advance:
@@ -117,12 +124,28 @@ class Project:
             changed = touched(tasks, self._migration)
             if not changed:
                 return tasks
+            self._check_pulled(changed)
             with progress.stage("changing answers", len(changed), "answers") as advance:
                 change(self._client, changed, advance)
         raise LabelStudioError(
             f"project {self._id}: answers under old labels keep coming in; ask labelers to load the page anew, then run"
             " the same command again"
         )
+
+    def _check_pulled(self, changed: Sequence[Touched]) -> None:
+        """Raise LabelStudioError if answers are to be removed of which nobody here knows what else they say."""
+        known: dict[int, str] = {}
+        if self._path.exists():
+            with self._state() as state:
+                known = {row[0]: row[1] for row in state.rows("SELECT annotation_id, updated_at FROM annotations")}
+        missing = [one for one in changed if one.again and known.get(one.id) != one.updated_at]
+        if missing:
+            places = ", ".join(f"{one.id} of task {one.task['id']}" for one in missing[:_NAMED])
+            raise LabelStudioError(
+                f"project {self._id}: expected every answer that has a split label to be pulled, since it is removed"
+                f" and what it says of other tasks is kept here; {len(missing):,} were not: {places}; run `feedback"
+                f" label pull --project {self._id}` with the labels from before, then the same command again"
+            )
 
     def _tasks(self, progress: Progress) -> list[dict[str, Any]]:
         with progress.stage("reading annotations", None, "tasks") as advance:
