@@ -139,6 +139,7 @@ def test_a_file_of_an_earlier_version_hands_on_only_what_was_not_handed_on(tmp_p
         add_answer(state, task, YES)
     with state.changing() as connection:
         connection.execute("DROP TABLE reports")
+        connection.execute("ALTER TABLE annotations DROP COLUMN unsettled")
         connection.execute("ALTER TABLE annotations ADD COLUMN reported_at TEXT")
         connection.execute("UPDATE annotations SET reported_at = '2026-01-01' WHERE task_id < 3")
         connection.execute("PRAGMA user_version = 2")

@@ -212,7 +212,9 @@ def test_what_was_shown_and_handed_on_follows(tmp_path):
             connection.execute("UPDATE annotations SET shown = ? WHERE task_id = ?", (json.dumps(shown), number))
     settle(state, begin(state, {one.item_id: one.joined for one in answered(state, LabelSchema.load()).items}))
     change_known(state, migration, [])
-    found = [(one.joined.labels["category"], one.changed, one.reported) for one in answered(state, migration.new).items]
+    found = [
+        (one.joined.labels.get("category"), one.changed, one.reported) for one in answered(state, migration.new).items
+    ]
     assert [each for each in found if each[0]] == [((LATE,), [], True), ((QUALITY,), [], True), (("other",), [], True)]
     told = state.rows("SELECT json_extract(shown, '$.labels.category') FROM annotations WHERE task_id = 3")
     assert json.loads(told[0][0]) == ["other"]
