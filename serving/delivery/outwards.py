@@ -94,8 +94,10 @@ def resolved(host: str, port: int, allowed: Sequence[Network], *, secure: bool) 
 
 
 def is_public(number: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Whether an address is anybody's to reach: not private, loopback, link-local, shared, reserved or of many."""
+    """Whether an address is anybody's to reach: not private, loopback, of a link or site, shared, reserved, of many."""
     number = _plain(number)
+    if isinstance(number, ipaddress.IPv6Address) and number.is_site_local:  # given up, and private where it is in use
+        return False
     return number.is_global and not number.is_multicast and not number.is_reserved
 
 
