@@ -3,6 +3,7 @@
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,6 +107,18 @@ def test_folds_share_every_label_out_and_keep_copies_together():
         assert not set(fold.rest.texts) & {learn.dataset.texts[row] for row in fold.held}
     where = {row: number for number, fold in enumerate(folds) for row in fold.held}
     assert all(where[number] == where[len(ROWS) + number] for number in range(6))
+
+
+def test_near_copies_are_left_out_together_unless_their_label_rests_on_them():
+    learn, schema = gathered_rows(ROWS)
+    broken = [number for number, row in enumerate(ROWS) if row["category"] == "broken"]
+    pairs = [(0, 1), (2, 17), *((broken[0], other) for other in broken[1:])]
+    folds = folds_of(replace(learn, near=pairs), schema)
+    where = {row: number for number, fold in enumerate(folds) for row in fold.held}
+    assert where[0] == where[1]
+    assert where[2] == where[17]
+    assert len({where[number] for number in broken}) == FOLDS
+    assert len(where) == len(ROWS)
 
 
 def test_fewer_rows_than_folds_are_dealt_one_by_one():

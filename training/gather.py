@@ -1,7 +1,7 @@
 """The rows of a training run: read, checked, with their schema, in those to learn from and those to tune by."""
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.errors import DataError
@@ -10,11 +10,13 @@ from models.progress import Progress
 from models.records import CANNOT_TELL, LabeledItem
 from models.text import fingerprint
 from training import datasets
-from training.checks.check import check_rows, forbid
+from training.checks.check import Divided, check_rows, forbid, look_for_copies
+from training.checks.copies import Pairs
 from training.checks.finding import Finding
 from training.config import TrainConfig
 from training.corrections import Changes, apart, correct
 from training.datasets import Dataset, Row
+from training.identity import inseparable
 from training.regime import FEW, Name, candidates, rows_per_label
 from training.scope import is_out_of_scope
 
@@ -24,10 +26,11 @@ _JUDGED = 4_000
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows in their order, and as arrays."""
+    """Rows in their order, and as arrays; ``near`` are near copies among them, if they were looked for."""
 
     rows: list[Row]
     dataset: Dataset
+    near: Pairs = ()
 
     @property
     def items(self) -> list[LabeledItem]:
@@ -73,7 +76,8 @@ def gather(
 ) -> Gathered:
     """Read, check and divide the rows; see :func:`training.train.train` for the arguments.
 
-    Without ``dev`` a share of the rows is held back by a hash of the text, or, of few rows, all are used for both.
+    Without ``dev`` a share of the rows is held back by a hash of the text, or, of few rows, all are used for both;
+    near copies stay together.
 
     Raises:
         InputError: the rows cannot be used.
@@ -121,14 +125,9 @@ def gather(
     of_label = rows_per_label(whole.dataset, schema)
     ways, why = candidates(of_label, config, search=search)
     crossed = dev is None and "full" not in ways and of_label < FEW
-    if crossed:
-        learn, held = whole, whole
-    elif dev is None:
-        parts = datasets.split(inside, config.dev_share)
-        learn, held = (
-            Rows(part, datasets.build([row.item for row in part], schema, every_task=part is parts[0]))
-            for part in parts
-        )
+    divided = None
+    if dev is None:
+        learn, held, divided = _divided(whole, schema, None if crossed else config.dev_share, progress)
     else:
         learn = whole
         held = Rows(known, datasets.build([row.item for row in known], schema, every_task=False))
@@ -138,10 +137,10 @@ def gather(
         held = Rows([], datasets.build([], schema, every_task=False))
         notes.append("no labelled rows to hold back: every epoch is run and nothing is measured; give --dev")
     findings = check_rows(
-        learn.rows if dev is None else as_given,
-        # of a split by a hash of the text no text stands on both sides
+        as_given,
         held.rows if dev is not None else None,
         schema,
+        divided=divided,
         encoder=encoder,
         max_length=config.max_length,
         judged=_JUDGED,
@@ -151,3 +150,22 @@ def gather(
     forbid(findings, strict)
     notes += [f"{found.check}: {found.message}" for found in findings]
     return Gathered(schema, learn, held, crossed, ways, why, outside, changes, findings, notes)
+
+
+def _divided(whole: Rows, schema: LabelSchema, share: float | None, progress: Progress) -> tuple[Rows, Rows, Divided]:
+    """Rows to learn from and those to tune by, which are this share of them; with None each is both, in its turn."""
+    tasks = tuple(schema.tasks)
+    near = look_for_copies(whole.rows, progress)
+    if share is None:
+        keys = inseparable(whole.items, near, tasks)
+        both = replace(whole, near=near)
+        return both, both, Divided(None, near, [(one, other) for one, other in near if keys[one] != keys[other]])
+    train, dev = datasets.split(whole.rows, share, near, tasks)
+    held = set(dev)
+    across = [(one, other) for pair in near for one, other in (pair, pair[::-1]) if other in held and one not in held]
+    learn, back = ([whole.rows[number] for number in numbers] for numbers in (train, dev))
+    return (
+        Rows(learn, datasets.build([row.item for row in learn], schema)),
+        Rows(back, datasets.build([row.item for row in back], schema, every_task=False)),
+        Divided(held, near, across),
+    )
