@@ -263,6 +263,17 @@ def test_of_two_tasks_a_row_may_lack_one(bert, tmp_path):
     assert run.report["tasks"]["category"]["n"] == len(rows)
 
 
+@pytest.mark.parametrize("encoder", ["none", "bert"])
+def test_what_one_fold_alone_is_labelled_for_is_not_known_in_its_turn(encoder, request, tmp_path):
+    # the two rows are one item, so that they are left out together
+    rows = [*ROWS, {"text": "so so", "sentiment": "bad"}, {"text": "So so!", "sentiment": "good"}]
+    chosen = encoder if encoder == "none" else str(request.getfixturevalue(encoder))
+    config = TrainConfig(encoder=chosen, **QUICK)
+    run = train(str(write_jsonl(tmp_path / "data.jsonl", rows)), tmp_path / "model", config, progress=Silent())
+    assert run.report["crossed"]
+    assert run.report["tasks"]["sentiment"]["n"] == 2
+
+
 def test_starter_data_are_not_few():
     items = [LabeledItem.model_validate(row) for row in read_jsonl(STARTER / "train.jsonl")]
     schema = datasets.derive(items)
