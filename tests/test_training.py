@@ -475,6 +475,19 @@ def test_the_same_text_in_every_row_teaches_nothing_and_is_refused(encoder, requ
     assert not (tmp_path / "model").exists()
 
 
+def test_a_task_with_one_answer_alone_is_refused(tmp_path):
+    labels = tmp_path / "labels.toml"
+    labels.write_text(derive(LabeledItem(**row) for row in small_rows()).to_toml())
+    rows = [{**row, "sentiment": "positive"} for row in small_rows()]
+    data = write_jsonl(tmp_path / "data.jsonl", rows)
+    message = (
+        r"expected rows to learn from with two different answers .* add rows .*\n  - sentiment: every .* positive\Z"
+    )
+    with pytest.raises(DataError, match=message):
+        run(data, tmp_path / "model", labels=labels)
+    assert not (tmp_path / "model").exists()
+
+
 def test_two_hundred_labels_make_a_model_that_knows_them_all(tmp_path):
     rows = [{"text": f"about subject{n} {word}", "category": f"label {n}"} for n in range(200) for word in ("a", "b")]
     run(write_jsonl(tmp_path / "data.jsonl", rows), tmp_path / "model")

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from models.errors import DataError
+import numpy as np
+
+from models.errors import DataError, as_list
 from models.labels import LabelSchema
 from models.progress import Progress
 from models.records import CANNOT_TELL, LabeledItem
@@ -131,6 +133,7 @@ def gather(
     else:
         learn = whole
         held = Rows(known, datasets.build([row.item for row in known], schema, every_task=False))
+    _refuse_one_answer(learn.dataset, schema, data)
     if not any(len(held.dataset.labelled(task)) for task in schema.tasks):
         if dev is not None:
             raise DataError(f"{dev}: expected labels for {', '.join(schema.tasks)} in some row, got none")
@@ -150,6 +153,22 @@ def gather(
     forbid(findings, strict)
     notes += [f"{found.check}: {found.message}" for found in findings]
     return Gathered(schema, learn, held, crossed, ways, why, outside, changes, findings, notes)
+
+
+def _refuse_one_answer(learn: Dataset, schema: LabelSchema, data: str) -> None:
+    """DataError for tasks of which every row to learn from has the same answer: a model would give it to all, and be
+    sure of it."""
+    alike = []
+    for name, task in schema.tasks.items():
+        given = np.unique(learn.targets[name][learn.labelled(name)], axis=0)
+        if len(given) == 1:
+            only = ", ".join(key for key, applies in zip(task.keys, given[0], strict=True) if applies) or "no label"
+            alike.append(f"{name}: every labelled row says {only}")
+    if alike:
+        raise DataError(
+            f"{data}: expected rows to learn from with two different answers for each task, got one alone; add rows of "
+            f"another, or take the task out of labels.toml{as_list(alike)}"
+        )
 
 
 def _divided(whole: Rows, schema: LabelSchema, share: float | None, progress: Progress) -> tuple[Rows, Rows, Divided]:
