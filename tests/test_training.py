@@ -475,6 +475,16 @@ def test_the_same_text_in_every_row_teaches_nothing_and_is_refused(encoder, requ
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.parametrize("texts", [["late again"], ["late again", "late once more"]], ids=["one row", "one id"])
+def test_one_item_alone_is_refused(texts, tmp_path):
+    rows = [{"id": "7", "text": text, "category": label} for text, label in zip(texts, "ab", strict=False)]
+    labels = tmp_path / "labels.toml"
+    labels.write_text(derive([LabeledItem(text="x", category=label) for label in "ab"]).to_toml())
+    data = write_jsonl(tmp_path / "data.jsonl", rows)
+    with pytest.raises(DataError, match=rf"expected two items or more, got {len(texts)} row\(s\) of one; add rows"):
+        run(data, tmp_path / "model", labels=labels)
+
+
 def test_a_task_with_one_answer_alone_is_refused(tmp_path):
     labels = tmp_path / "labels.toml"
     labels.write_text(derive(LabeledItem(**row) for row in small_rows()).to_toml())

@@ -18,7 +18,7 @@ from training.checks.finding import Finding
 from training.config import TrainConfig
 from training.corrections import Changes, apart, correct
 from training.datasets import Dataset, Row
-from training.identity import inseparable
+from training.identity import inseparable, item_keys
 from training.regime import FEW, Name, candidates, rows_per_label
 from training.scope import is_out_of_scope
 
@@ -123,6 +123,11 @@ def gather(
         raise DataError(
             f"{data}: expected texts that differ, got the same in all {len(inside)} rows; "
             "say with --column text=NAME which column is the text"
+        )
+    if dev is None and len(set(item_keys(whole.items))) < 2:
+        raise DataError(
+            f"{data}: expected two items or more, got {len(inside)} row(s) of one; add rows with other texts, and "
+            "with other ids if they have any"
         )
     of_label = rows_per_label(whole.dataset, schema)
     ways, why = candidates(of_label, config, search=search)
