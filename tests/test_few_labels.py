@@ -278,3 +278,12 @@ def test_starter_data_are_not_few():
     items = [LabeledItem.model_validate(row) for row in read_jsonl(STARTER / "train.jsonl")]
     schema = datasets.derive(items)
     assert rows_per_label(datasets.build(items, schema), schema) >= FEW
+
+
+def test_of_models_in_turn_of_which_some_know_too_few_texts_none_tells_how_strange_a_text_is(bert, tmp_path):
+    # three quarters of so many are 49 or 50, and from 50 on it is told
+    rows = [{"text": f"{label} {number}", "category": label} for number in range(22) for label in TEXTS]
+    config = TrainConfig(encoder=str(bert), regime="frozen", **QUICK)
+    run = train(str(write_jsonl(tmp_path / "data.jsonl", rows)), tmp_path / "model", config, progress=Silent())
+    assert run.report["tasks"]["category"]["n"] == len(rows) == 66
+    assert run.report["scope"] is None

@@ -106,6 +106,12 @@ def gather(
     inside, known = (
         [row for row in some if not is_out_of_scope(row.item, tasks, config.out_of_scope)] for some in (rows, given)
     )
+    every = [labels for row in (*rows, *given) for task in tasks if (labels := row.item.labels(task)) is not None]
+    if absent := sorted(set(config.out_of_scope).difference(*every)):
+        notes.append(
+            f"out_of_scope: expected labels that stand in the data, got {', '.join(absent)}, of which no row is; "
+            "correct the spelling, or leave it out"
+        )
     if not inside:
         raise DataError(f"{data}: expected rows in scope, got {len(rows)} that are labelled out of scope")
     # what is measured by is not learned from, but the checks see it
