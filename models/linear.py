@@ -47,12 +47,18 @@ class Features:
 
     @classmethod
     def fit(cls, texts: Sequence[str], *, min_df: int, max_features: int) -> tuple["Features", csr_matrix]:
-        """Choose the vocabulary: n-grams of at least ``min_df`` texts, the most frequent
-        ``max_features`` of each kind. Returns the features and the rows (N, D) of ``texts``."""
+        """Choose the vocabulary: n-grams of at least ``min_df`` texts, or of one where no n-gram of a kind stands in so
+        many; the most frequent ``max_features`` of each kind. Returns the features and the rows (N, D) of ``texts``."""
         parts, rows = [], []
         for kind in (_WORDS, _CHARACTERS):
             vectorizer = _vectorizer(kind, min_df=min_df, max_features=max_features)
-            rows.append(vectorizer.fit_transform(texts))
+            try:
+                found = vectorizer.fit_transform(texts)
+            except ValueError:
+                # Chinese without signs: every text is one word
+                vectorizer = _vectorizer(kind, min_df=1, max_features=max_features)
+                found = vectorizer.fit_transform(texts)
+            rows.append(found)
             parts.append(_Grams(kind, vectorizer.get_feature_names_out().tolist(), vectorizer.idf_))
         return cls(*parts), hstack(rows, format="csr")
 

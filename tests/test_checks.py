@@ -10,7 +10,7 @@ import pytest
 from support import ROOT, STARTER, read_jsonl, write_jsonl
 
 from models.errors import ConfigError, DataError
-from models.labels import derive_schema
+from models.labels import LabelSchema, derive_schema
 from models.progress import Silent
 from models.records import LabeledItem
 from training.checks.check import CHECKS, check_file, check_rows, forbid, strict_checks
@@ -152,8 +152,9 @@ def test_labels_that_dev_lacks_or_has_alone_are_named():
     assert "new (2)" in finding["labels-only-in-dev"].message
 
 
-def test_one_text_in_all_rows_is_told():
-    assert "one-text" in found(rows(["the very same thing"] * 12, ["good", "bad"] * 6))
+@pytest.mark.parametrize("count", [12, 150])
+def test_one_text_in_all_rows_is_told(count):
+    assert "one-text" in found(rows(["the very same thing"] * count, ["good", "bad"] * (count // 2)))
 
 
 def starter(language):
@@ -243,6 +244,21 @@ def test_labels_of_several_are_judged_one_by_one():
     every = doubts["doubtful-labels"].details["labels"]
     assert {doubt["place"] for doubt in every[:10]} <= {f"data:{n}" for n in range(1, 13)}
     assert {(*doubt["given"], "or", *doubt["likely"]) for doubt in every} == {("praise", "or"), ("or", "praise")}
+
+
+def test_a_task_without_labelled_rows_is_not_judged():
+    data = learnable(300, 12)
+    schema = LabelSchema.model_validate(
+        {
+            "tasks": {
+                "sentiment": {"kind": "single", "labels": [{"key": "bad"}, {"key": "good"}]},
+                "category": {"kind": "multi", "labels": [{"key": "a"}, {"key": "b"}]},
+            }
+        }
+    )
+    findings = check_rows(data, None, schema, encoder=None, max_length=128, judged=1000, seed=1, progress=Silent())
+    doubts = [finding.details["task"] for finding in findings if finding.check == "doubtful-labels"]
+    assert doubts == ["sentiment"]
 
 
 def test_strict_checks_are_named_and_an_unknown_one_is_refused():

@@ -3,6 +3,7 @@
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,6 +107,18 @@ def test_folds_share_every_label_out_and_keep_copies_together():
         assert not set(fold.rest.texts) & {learn.dataset.texts[row] for row in fold.held}
     where = {row: number for number, fold in enumerate(folds) for row in fold.held}
     assert all(where[number] == where[len(ROWS) + number] for number in range(6))
+
+
+def test_near_copies_are_left_out_together_unless_their_label_rests_on_them():
+    learn, schema = gathered_rows(ROWS)
+    broken = [number for number, row in enumerate(ROWS) if row["category"] == "broken"]
+    pairs = [(0, 1), (2, 17), *((broken[0], other) for other in broken[1:])]
+    folds = folds_of(replace(learn, near=pairs), schema)
+    where = {row: number for number, fold in enumerate(folds) for row in fold.held}
+    assert where[0] == where[1]
+    assert where[2] == where[17]
+    assert len({where[number] for number in broken}) == FOLDS
+    assert len(where) == len(ROWS)
 
 
 def test_fewer_rows_than_folds_are_dealt_one_by_one():
@@ -250,7 +263,27 @@ def test_of_two_tasks_a_row_may_lack_one(bert, tmp_path):
     assert run.report["tasks"]["category"]["n"] == len(rows)
 
 
+@pytest.mark.parametrize("encoder", ["none", "bert"])
+def test_what_one_fold_alone_is_labelled_for_is_not_known_in_its_turn(encoder, request, tmp_path):
+    # the two rows are one item, so that they are left out together
+    rows = [*ROWS, {"text": "so so", "sentiment": "bad"}, {"text": "So so!", "sentiment": "good"}]
+    chosen = encoder if encoder == "none" else str(request.getfixturevalue(encoder))
+    config = TrainConfig(encoder=chosen, **QUICK)
+    run = train(str(write_jsonl(tmp_path / "data.jsonl", rows)), tmp_path / "model", config, progress=Silent())
+    assert run.report["crossed"]
+    assert run.report["tasks"]["sentiment"]["n"] == 2
+
+
 def test_starter_data_are_not_few():
     items = [LabeledItem.model_validate(row) for row in read_jsonl(STARTER / "train.jsonl")]
     schema = datasets.derive(items)
     assert rows_per_label(datasets.build(items, schema), schema) >= FEW
+
+
+def test_of_models_in_turn_of_which_some_know_too_few_texts_none_tells_how_strange_a_text_is(bert, tmp_path):
+    # three quarters of so many are 49 or 50, and from 50 on it is told
+    rows = [{"text": f"{label} {number}", "category": label} for number in range(22) for label in TEXTS]
+    config = TrainConfig(encoder=str(bert), regime="frozen", **QUICK)
+    run = train(str(write_jsonl(tmp_path / "data.jsonl", rows)), tmp_path / "model", config, progress=Silent())
+    assert run.report["tasks"]["category"]["n"] == len(rows) == 66
+    assert run.report["scope"] is None

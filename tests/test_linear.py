@@ -59,3 +59,13 @@ def test_rows_are_those_of_scikit_learn(features, texts):
         grams = [vectorizer.build_analyzer()(text) for text in texts]
         shares.append([sum(one not in vectorizer.vocabulary_ for one in found) / max(1, len(found)) for found in grams])
     np.testing.assert_allclose(unknown, np.mean(shares, axis=0), atol=1e-6)
+
+
+def test_words_that_no_two_texts_share_all_count():
+    # Chinese without signs: every text is one word, while its characters come again
+    texts = ["快递员把包裹丢在雨里", "客服態度很好", "包裹很好"]
+    features, fitted = Features.fit(texts, min_df=2, max_features=100)
+    rows, unknown = features.rows(texts)
+    assert np.abs((rows - fitted).toarray()).max() < 1e-6
+    assert rows.getrow(0).nnz > 1
+    assert (unknown < 1).all()

@@ -172,3 +172,28 @@ def test_rows_labelled_out_of_scope_are_not_learned_but_measured(tmp_path):
         progress=Silent(),
     )
     assert compared["sentiment"]["n"] == len(rows)
+
+
+def test_a_row_out_of_scope_by_one_task_is_compared_in_none(tmp_path):
+    rows = [
+        {"text": f"{text} {n}", "category": "ab"[n % 2], "sentiment": "cd"[n % 2]}
+        for n, text in enumerate(GIBBERISH * 4)
+    ]
+    odd = {"text": "nothing", "category": "spam", "sentiment": "c"}
+    data = write_jsonl(tmp_path / "data.jsonl", [*rows, odd])
+    model = tmp_path / "model"
+    train(str(data), model, TrainConfig(encoder="none", out_of_scope=("spam",)), progress=Silent())
+    compared, _ = compare_files(model, model, str(data), rejects=tmp_path / "r", threads=1, progress=Silent())
+    measured, _ = evaluate_file(model, str(data), progress=Silent())
+    for task in ("category", "sentiment"):
+        assert compared[task]["n"] == measured["tasks"][task]["n"] == len(rows)
+
+
+def test_a_label_out_of_scope_that_no_row_has_is_told(tmp_path):
+    rows = [{"text": f"{text} {n}", "category": "ab"[n % 2]} for n, text in enumerate(GIBBERISH * 4)]
+    data = write_jsonl(tmp_path / "data.jsonl", [*rows, {"text": "nothing", "category": "spam"}])
+    config = TrainConfig(encoder="none", out_of_scope=("spam", "spma"))
+    notes = train(str(data), tmp_path / "model", config, progress=Silent()).notes
+    told = [note for note in notes if note.startswith("out_of_scope: ")]
+    assert len(told) == 1
+    assert "got spma, of which no row is" in told[0]

@@ -120,8 +120,9 @@ ROWS = st.lists(
 @settings(max_examples=200, deadline=None)
 @given(ROWS, st.floats(0.05, 0.95))
 def test_no_item_stands_on_both_sides_by_id_or_by_text(rows, share):
-    learn, dev = split(rows, share)
-    assert len(learn) + len(dev) == len(rows)
+    sides = split(rows, share)
+    assert sorted(number for side in sides for number in side) == list(range(len(rows)))
+    learn, dev = ([rows[number] for number in side] for side in sides)
     texts_of = {}
     for one in rows:
         texts_of.setdefault(one.item.id, set()).add(fingerprint(one.item.text))
@@ -231,7 +232,7 @@ def test_what_was_added_because_it_is_hard_is_learned_from_and_not_measured_by()
     rows, _, changes, _ = corrected(base, *later)
     assert (changes.added, changes.corrected) == (400, 200)
     _, dev = split(rows, 0.3)
-    held = Counter(one.place.partition(":")[0] for one in dev)
+    held = Counter(rows[number].place.partition(":")[0] for number in dev)
     assert held["hard"] == 0
     assert held["base"] > 40, "a correction makes no harder item of one that was there"
     assert held["drawn"] > 40, "what chance drew is a sample"

@@ -41,19 +41,19 @@ def compare_files(
     languages = [language_of(item) for item in items]
     answers = []
     beyond: set[str] = set()
+    tasks: set[str] = set()
     for folder in (one, other):
         with progress.stage(f"loading {folder}"):
             # by the same runtime: it is the models that are compared
             classifier = Classifier.load(folder, threads, REFERENCE)
         answers.append(classifier.answers(score(classifier, items, progress), languages).tasks)
         beyond |= set(classifier.settings.out_of_scope)
+        tasks |= set(classifier.schema.tasks)
+    # whatever task says so, as where one model is measured
+    inside = [not is_out_of_scope(item, tasks, tuple(beyond)) for item in items]
     result = {}
     for task in answers[0]:
-        labelled = [
-            row
-            for row, item in enumerate(items)
-            if item.labels(task) is not None and not is_out_of_scope(item, [task], tuple(beyond))
-        ]
+        labelled = [row for row, item in enumerate(items) if inside[row] and item.labels(task) is not None]
         if task in answers[1] and labelled:
             truth = [items[row].labels(task) or () for row in labelled]
             first, second = ([found[task][row].labels for row in labelled] for found in answers)

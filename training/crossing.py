@@ -14,7 +14,7 @@ from models.progress import Silent
 from training.datasets import Dataset
 from training.evaluate import joined, score
 from training.gather import Rows
-from training.identity import item_keys
+from training.identity import inseparable
 
 #: Parts that rows are left out in, each in turn.
 FOLDS = 4
@@ -29,10 +29,11 @@ class Fold:
 
 
 def folds_of(learn: Rows, schema: LabelSchema) -> list[Fold]:
-    """At most :data:`FOLDS` parts of the rows, those of the same labels dealt evenly, the rows of an item in one."""
+    """At most :data:`FOLDS` parts of the rows, those of the same labels dealt evenly, the rows of an item in one, and
+    near copies, too, as far as the rest still has rows of their labels."""
     task = max(schema.tasks, key=lambda name: len(schema.tasks[name].labels))
     copies: dict[str, list[int]] = defaultdict(list)
-    for row, key in enumerate(item_keys(learn.items)):
+    for row, key in enumerate(inseparable(learn.items, learn.near, tuple(schema.tasks))):
         copies[key].append(row)
 
     def rank(text: str) -> tuple[bytes, str]:

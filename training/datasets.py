@@ -18,7 +18,7 @@ from models.records import LabeledItem
 from models.rejects import Reject, RejectLog
 from models.scores import Array
 from models.text import normalise
-from training.identity import item_keys
+from training.identity import indispensable, item_keys
 
 #: Tasks that a schema is derived for; further ones are declared in labels.toml.
 DERIVED_TASKS = ("category", "sentiment")
@@ -129,29 +129,46 @@ def build(items: Sequence[LabeledItem], schema: LabelSchema, *, every_task: bool
     return Dataset([normalise(item.text) for item in items], targets)
 
 
-def split(rows: Sequence[Row], dev_share: float) -> tuple[list[Row], list[Row]]:
-    """Rows in train and dev, by a hash of the text: an item, be it known by its text or by its id, never stands on
-    both sides.
+def split(
+    rows: Sequence[Row], dev_share: float, near: Sequence[tuple[int, int]] = (), tasks: Sequence[str] = ()
+) -> tuple[list[int], list[int]]:
+    """Numbers of the rows in train and in dev, by a hash of the text: an item, be it known by its text or by its id,
+    never stands on both sides.
 
     The same row falls on the same side in every run, whatever else is in the file; but an item with a row that is no
     sample stands in train, so that bounds are not chosen by harder texts than will come. If nothing else is left for
     dev, all rows are divided.
+
+    Near copies, which are given as the pairs ``near``, stand on one side: in train where they are most of the rows of a
+    label of ``tasks``. Only if nothing were left for dev are they divided as if they were none.
     """
-    keys = item_keys([row.item for row in rows])
-    train, dev = _divided(rows, keys, {key for row, key in zip(rows, keys, strict=True) if not row.sample}, dev_share)
+    items = [row.item for row in rows]
+    alone = item_keys(items)
+    if near:
+        keys = item_keys(items, near)
+        joined = Counter(key for key, _ in set(zip(keys, alone, strict=True)))
+        most = {key for key in indispensable(items, keys, tasks) if joined[key] > 1}
+        train, dev = _divided(keys, most | _no_samples(rows, keys), dev_share)
+        if dev and train:
+            return train, dev
+    train, dev = _divided(alone, _no_samples(rows, alone), dev_share)
     if not dev:
-        train, dev = _divided(rows, keys, set(), dev_share)
+        train, dev = _divided(alone, set(), dev_share)
     return (train, dev) if train else (dev, [])
 
 
-def _divided(rows: Sequence[Row], keys: Sequence[str], kept: Set[str], dev_share: float) -> tuple[list[Row], list[Row]]:
-    train: list[Row] = []
-    dev: list[Row] = []
-    for row, key in zip(rows, keys, strict=True):
+def _no_samples(rows: Sequence[Row], keys: Sequence[str]) -> set[str]:
+    return {key for row, key in zip(rows, keys, strict=True) if not row.sample}
+
+
+def _divided(keys: Sequence[str], kept: Set[str], dev_share: float) -> tuple[list[int], list[int]]:
+    train: list[int] = []
+    dev: list[int] = []
+    for number, key in enumerate(keys):
         # salted: data that was split by a plain hash before must not fall on one side again
         digest = hashlib.sha256(f"dev:{key}".encode()).digest()
         share = int.from_bytes(digest[:8], "big") / 2**64
-        (dev if share < dev_share and key not in kept else train).append(row)
+        (dev if share < dev_share and key not in kept else train).append(number)
     return train, dev
 
 

@@ -199,11 +199,12 @@ def joined(chunks: Sequence[PartScores]) -> PartScores:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     transformers = [chunk.transformer for chunk in chunks if chunk.transformer is not None]
+    # of rows left out in turn some may be answered by a model of too few texts to tell
     distances = [chunk.distance for chunk in chunks if chunk.distance is not None]
     return PartScores(
         linear=join([chunk.linear for chunk in chunks]),
         transformer=join(transformers) if transformers else None,
         truncated=[cut for chunk in chunks for cut in chunk.truncated],
         unknown=np.concatenate([chunk.unknown for chunk in chunks]),
-        distance=np.concatenate(distances) if distances else None,
+        distance=np.concatenate(distances) if len(distances) == len(chunks) else None,
     )

@@ -1,6 +1,6 @@
-"""Which rows are the same item: those of one id, and those of one text."""
+"""Which rows are the same item: those of one id, and those of one text; and which must stay together."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from models.records import LabeledItem
@@ -10,11 +10,12 @@ from models.text import fingerprint
 _MOST_TEXTS = 5
 
 
-def item_keys(items: Sequence[LabeledItem]) -> list[str]:
+def item_keys(items: Sequence[LabeledItem], near: Iterable[tuple[int, int]] = ()) -> list[str]:
     """Of each row a key that all rows of its item share, and no others.
 
     Rows are of one item if their texts have the same fingerprint or if they have the same id, also by way of others.
-    The key is the least of the item's fingerprints, so that it is the same whatever else is in the data.
+    The key is the least of the item's fingerprints, so that it is the same whatever else is in the data. The rows of
+    each pair of ``near``, given by their numbers, share a key, too.
     """
     prints = [fingerprint(item.text) for item in items]
     texts_of: dict[str, set[str]] = defaultdict(set)
@@ -28,12 +29,36 @@ def item_keys(items: Sequence[LabeledItem]) -> list[str]:
             mark = least[mark]
         return mark
 
+    def join(marks: Iterable[str]) -> None:
+        roots = set(map(root, marks))
+        first = min(roots)
+        for mark in roots:
+            least[mark] = first
+
     for texts in texts_of.values():
         if 1 < len(texts) <= _MOST_TEXTS:
-            first = min(map(root, texts))
-            for mark in texts:
-                least[root(mark)] = first
+            join(texts)
+    for one, other in near:
+        join((prints[one], prints[other]))
     return [root(mark) for mark in prints]
+
+
+def indispensable(items: Sequence[LabeledItem], keys: Sequence[str], tasks: Iterable[str]) -> set[str]:
+    """The keys whose rows are more than half of those of some label: without them little is known of it."""
+    found: set[str] = set()
+    for task in tasks:
+        given = [(key, label) for item, key in zip(items, keys, strict=True) for label in set(item.labels(task) or ())]
+        of_label = Counter(label for _, label in given)
+        found |= {key for (key, label), count in Counter(given).items() if 2 * count > of_label[label]}
+    return found
+
+
+def inseparable(items: Sequence[LabeledItem], near: Sequence[tuple[int, int]], tasks: Sequence[str]) -> list[str]:
+    """Keys as those of :func:`item_keys` with ``near``; but near copies that are :func:`indispensable` for a label of
+    ``tasks`` keep each its own: left out together they would be asked of a model that hardly knows the label."""
+    alone, keys = item_keys(items), item_keys(items, near)
+    most = indispensable(items, keys, tasks)
+    return [own if key in most else key for own, key in zip(alone, keys, strict=True)]
 
 
 class Known:

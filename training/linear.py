@@ -51,8 +51,11 @@ def fit_linear(
 def fit_head(task: Task, rows: csr_matrix | Array, targets: Array, strength: float, seed: int) -> Head:
     """Logistic regression from features (N, D) to the labels of a task, of which targets (N, K) say which apply.
 
-    A label that no row has becomes one that is never chosen.
+    A label that no row has becomes one that is never chosen; without any row all are as likely as not.
     """
+    if not len(targets):
+        # rows that are left out in turn may be the only ones that are labelled for the task
+        return Head(np.zeros((targets.shape[1], rows.shape[1]), np.float32), np.zeros(targets.shape[1], np.float32))
     fit = _fit_single if task.kind == "single" else _fit_multi
     with warnings.catch_warnings():
         # with few rows of many labels that is so, and labels they are

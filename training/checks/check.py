@@ -1,13 +1,14 @@
 """All checks of labelled feedback, before a model learns from it."""
 
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import ConfigError, DataError, as_list, did_you_mean
 from models.labels import LabelSchema
 from models.progress import Progress
 from training import datasets
-from training.checks.copies import check_copies, check_overlap
+from training.checks.copies import Pairs, check_copies, check_overlap, near_copies
 from training.checks.doubted import write_doubted
 from training.checks.finding import Finding
 from training.checks.labels import check_labels
@@ -37,11 +38,25 @@ CHECKS: Mapping[str, str] = {
 EVERY = "all"
 
 
+@dataclass(frozen=True)
+class Divided:
+    """How the rows of one file were divided, by their numbers.
+
+    ``held`` are measured by and not learned from, None if each is both, in its turn. ``near`` are all near copies,
+    ``across`` those that the division does not keep together, one to learn from before one to measure by.
+    """
+
+    held: Set[int] | None
+    near: Pairs
+    across: Pairs
+
+
 def check_rows(
     rows: Sequence[Row],
     dev: Sequence[Row] | None,
     schema: LabelSchema,
     *,
+    divided: Divided | None = None,
     encoder: Path | None,
     max_length: int,
     judged: int,
@@ -54,6 +69,7 @@ def check_rows(
         rows: the data to learn from, one at least.
         dev: the data to measure by, or None.
         schema: its tasks are what is checked.
+        divided: without ``dev``, which of the rows are measured by, if that is known.
         encoder: folder of the encoder that will read the texts, or None.
         max_length: tokens that it will read.
         judged: most rows whose labels are judged by a model.
@@ -61,19 +77,31 @@ def check_rows(
         progress: shows the stages.
     """
     tasks = list(schema.tasks)
-    both = len(rows) + len(dev or [])
-    found: list[Finding] = []
-    with progress.stage("looking for copies", len(rows) + (both if dev else 0), "texts") as advance:
-        found += check_copies(rows, tasks, advance)
-        if dev:
-            found += check_overlap(rows, dev, advance)
-    found += check_labels(rows, dev, tasks)
+    both = [*rows, *(dev or [])]
+    if divided is None:
+        near = look_for_copies(both, progress)
+        divided = Divided(
+            None if dev is None else set(range(len(rows), len(both))),
+            [pair for pair in near if pair[1] < len(rows)],
+            [pair for pair in near if pair[0] < len(rows) <= pair[1]],
+        )
+    held = divided.held
+    found = [*check_copies(rows, tasks, divided.near)]
+    found += check_overlap(both, set(range(len(rows))) if held is None else held, divided.across)
+    learned = [row for number, row in enumerate(both) if held is None or number not in held]
+    found += check_labels(learned, None if held is None else [both[number] for number in sorted(held)], tasks)
     with progress.stage("reading languages and lengths", None, "texts") as advance:
         found += check_texts(rows, encoder=encoder, max_length=max_length, advance=advance)
         found += check_leaks(rows, tasks)
     with progress.stage("judging the labels", FOLDS, "folds") as advance:
         found += check_labels_by_model(rows, schema, most=judged, seed=seed, advance=advance)
     return found
+
+
+def look_for_copies(rows: Sequence[Row], progress: Progress) -> Pairs:
+    """The near copies among ``rows``."""
+    with progress.stage("looking for copies", len(rows), "texts") as advance:
+        return near_copies([row.item.text for row in rows], advance)
 
 
 def check_file(

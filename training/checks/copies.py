@@ -1,7 +1,7 @@
 """Rows that say the same: exact and near duplicates, contradictory labels, overlap of train and dev."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 import numpy as np
 from datasketch import MinHash, MinHashLSH
@@ -18,6 +18,8 @@ _FEWEST_CHARACTERS = 20
 _PERMUTATIONS = 64
 
 Groups = list[list[int]]
+#: Rows that differ in little, by their numbers, the first one first.
+Pairs = Sequence[tuple[int, int]]
 
 
 def copies(texts: Sequence[str]) -> Groups:
@@ -55,8 +57,8 @@ def near_copies(texts: Sequence[str], advance: Advance) -> list[tuple[int, int]]
     return pairs
 
 
-def check_copies(rows: Sequence[Row], tasks: Sequence[str], advance: Advance) -> Iterator[Finding]:
-    """Duplicates within one file, and the same text with different labels."""
+def check_copies(rows: Sequence[Row], tasks: Sequence[str], near: Pairs) -> Iterator[Finding]:
+    """Duplicates within one file, and the same text with different labels; ``near`` are its near copies."""
     texts = [row.item.text for row in rows]
     same = copies(texts)
     differing = [group for group in same if _contradicts([rows[number] for number in group], tasks)]
@@ -64,7 +66,7 @@ def check_copies(rows: Sequence[Row], tasks: Sequence[str], advance: Advance) ->
         extra = sum(len(group) - 1 for group in same)
         yield Finding(
             "duplicates",
-            f"{extra} row(s) repeat the text of another (case, accents and signs apart), {_share(extra, rows)}; "
+            f"{extra} row(s) repeat the text of another (case, accents and signs apart), {_share(extra, len(rows))}; "
             "they count double in training, keep one of each",
             extra,
             _places(rows, same),
@@ -78,7 +80,6 @@ def check_copies(rows: Sequence[Row], tasks: Sequence[str], advance: Advance) ->
             count,
             _places(rows, differing),
         )
-    near = near_copies(texts, advance)
     if near:
         count = len({number for pair in near for number in pair})
         yield Finding(
@@ -90,34 +91,35 @@ def check_copies(rows: Sequence[Row], tasks: Sequence[str], advance: Advance) ->
         )
 
 
-def check_overlap(train: Sequence[Row], dev: Sequence[Row], advance: Advance) -> Iterator[Finding]:
-    """Texts of dev that train has too, in the same or nearly the same words."""
+def check_overlap(rows: Sequence[Row], dev: Set[int], across: Pairs) -> Iterator[Finding]:
+    """Texts of dev that train has too, in the same or nearly the same words.
+
+    Args:
+        rows: those of both.
+        dev: the numbers of those to measure by.
+        across: near copies of which the second is in dev, the first not.
+    """
     known: dict[str, int] = {}
-    for number, row in enumerate(train):
-        known.setdefault(fingerprint(row.item.text), number)
+    for number, row in enumerate(rows):
+        if number not in dev:
+            known.setdefault(fingerprint(row.item.text), number)
     twice = [
-        (known[print_], number) for number, row in enumerate(dev) if (print_ := fingerprint(row.item.text)) in known
+        (known[print_], number) for number in sorted(dev) if (print_ := fingerprint(rows[number].item.text)) in known
     ]
     if twice:
-        yield _overlap("overlap", "have a text that the training data has too", train, dev, twice)
-    both = [row.item.text for row in (*train, *dev)]
-    across = [
-        (first, second - len(train)) for first, second in near_copies(both, advance) if first < len(train) <= second
-    ]
+        yield _overlap("overlap", "have a text that the training data has too", rows, len(dev), twice)
     if across:
-        yield _overlap("near-overlap", "differ in little from a row of the training data", train, dev, across)
+        yield _overlap("near-overlap", "differ in little from a row of the training data", rows, len(dev), across)
 
 
-def _overlap(
-    check: str, what: str, train: Sequence[Row], dev: Sequence[Row], pairs: Sequence[tuple[int, int]]
-) -> Finding:
+def _overlap(check: str, what: str, rows: Sequence[Row], measured: int, pairs: Pairs) -> Finding:
     count = len({second for _, second in pairs})
     return Finding(
         check,
-        f"{count} row(s) of dev {what}, {_share(count, dev)}; the figures on dev flatter the model, "
+        f"{count} row(s) of dev {what}, {_share(count, measured)}; the figures on dev flatter the model, "
         "take them out of one of the two",
         count,
-        [(train[first].place, dev[second].place) for first, second in pairs[:EXAMPLES]],
+        [(rows[first].place, rows[second].place) for first, second in pairs[:EXAMPLES]],
     )
 
 
@@ -133,8 +135,8 @@ def _places(rows: Sequence[Row], groups: Groups) -> list[list[str]]:
     return [[rows[number].place for number in group[:EXAMPLES]] for group in groups[:EXAMPLES]]
 
 
-def _share(count: int, rows: Sequence[Row]) -> str:
-    return f"{count / len(rows):.1%} of {len(rows):,}"
+def _share(count: int, rows: int) -> str:
+    return f"{count / rows:.1%} of {rows:,}"
 
 
 def _grams(text: str) -> set[bytes]:

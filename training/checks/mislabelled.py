@@ -35,7 +35,7 @@ _BETTER = 0.1
 def check_labels_by_model(
     rows: Sequence[Row], schema: LabelSchema, *, most: int, seed: int, advance: Advance
 ) -> Iterator[Finding]:
-    """Doubtful labels of every task, the most doubtful first, judged by the linear part.
+    """Doubtful labels of every task that has rows enough, the most doubtful first, judged by the linear part.
 
     At most ``most`` rows are looked at, chosen by chance. ``advance`` is called for each of the four folds.
     """
@@ -45,11 +45,13 @@ def check_labels_by_model(
     chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:most])
     some = [rows[number] for number in chosen]
     data = datasets.build([row.item for row in some], schema, every_task=False)
-    guesses = out_of_fold(data, schema, seed=seed, advance=advance)
-    for name, task in schema.tasks.items():
+    tasks = {name: task for name, task in schema.tasks.items() if len(data.labelled(name)) >= _FEWEST_ROWS}
+    if not tasks or len(set(map(fingerprint, data.texts))) < 2:
+        advance(FOLDS)
+        return
+    guesses = out_of_fold(data, LabelSchema(tasks=tasks), seed=seed, advance=advance)
+    for name, task in tasks.items():
         labelled = data.labelled(name)
-        if len(labelled) < _FEWEST_ROWS:
-            continue
         truth, probabilities = data.targets[name][labelled], guesses[name][labelled]
         if task.kind == "single" and _is_guessing(truth, probabilities):
             continue
