@@ -239,6 +239,13 @@ def test_evaluate_gives_every_figure_of_the_contract(model_folder):
     json.dumps(figures, allow_nan=False)
 
 
+def test_texts_that_say_no_language_are_measured_by_the_one_they_look_like(linear_folder, tmp_path):
+    rows = [row for row in read_jsonl(STARTER / "test.jsonl") if row["language"] == "it"]
+    data = write_jsonl(tmp_path / "data.jsonl", [{**row, "language": None} for row in rows])
+    figures, _ = evaluate_file(linear_folder, str(data), progress=Silent())
+    assert figures["slices"]["language"]["it"]["category"]["n"] > len(rows) / 2
+
+
 def test_the_trained_model_beats_the_majority(model_folder):
     figures, _ = evaluate_file(model_folder, str(STARTER / "test.jsonl"), progress=Silent())
     for task in ("category", "sentiment"):

@@ -24,9 +24,8 @@ from training.scope import is_out_of_scope, scope_figures
 
 Figures = dict[str, Any]
 
-#: What the figures are split by.
+#: What the figures are split by, beside the language that an item says it is in or looks like.
 SLICES: Mapping[str, Callable[[LabeledItem], str | None]] = {
-    "language": lambda item: item.language,
     "channel": lambda item: item.channel,
     "product": lambda item: item.product,
     "length": lambda item: _length_band(len(item.text)),
@@ -121,16 +120,18 @@ def report(
         DataError: no item is labelled for any task of the model.
     """
     places = places or [f"row {number}" for number in range(1, len(items) + 1)]
-    answers = classifier.answers(parts, [language_of(item) for item in items])
+    languages = [language_of(item) for item in items]
+    answers = classifier.answers(parts, languages)
     outside = [is_out_of_scope(item, classifier.schema.tasks, classifier.settings.out_of_scope) for item in items]
     tasks: Figures = {}
     shares: dict[str, Figures] = defaultdict(dict)
-    slices: dict[str, dict[str, Figures]] = {by: defaultdict(dict) for by in SLICES}
+    slices: dict[str, dict[str, Figures]] = {by: defaultdict(dict) for by in ("language", *SLICES)}
     for name, task in classifier.schema.tasks.items():
         rows = [row for row, item in enumerate(items) if not outside[row] and item.labels(name) is not None]
         if not rows:
             continue
         truth = [items[row].labels(name) or () for row in rows]
+        spoken = [languages[row] for row in rows]
         given, probabilities = [answers.tasks[name][row] for row in rows], answers.probabilities[name][rows]
         tasks[name] = _figures(task, truth, given, probabilities)
         tasks[name] |= details(task, truth, given, probabilities, [places[row] for row in rows])
@@ -139,11 +140,10 @@ def report(
         tasks[name]["unknown_labels"] = dict(Counter(key for keys in truth for key in keys if key not in task.index))
         shares["majority"][name] = quality(truth, [majority_labels(task, label_counts[name])] * len(rows))
         if parts.transformer is not None:
-            shares["linear"][name] = _alone(task, classifier.settings.linear[name], truth, parts.linear[name][rows])
-            shares["transformer"][name] = _alone(
-                task, classifier.settings.transformer[name], truth, parts.transformer[name][rows]
-            )
-        for by, value, members in _slices([items[row] for row in rows]):
+            for part, scores in (("linear", parts.linear), ("transformer", parts.transformer)):
+                setting = getattr(classifier.settings, part)[name]
+                shares[part][name] = _alone(task, setting, truth, scores[name][rows], spoken)
+        for by, value, members in _slices([items[row] for row in rows], spoken):
             slices[by][value][name] = _figures(
                 task, [truth[n] for n in members], [given[n] for n in members], probabilities[members]
             )
@@ -170,18 +170,21 @@ def _figures(task: Task, truth: Sequence[LabelSet], answers: Sequence[TaskPredic
     }
 
 
-def _alone(task: Task, setting: TaskCalibration, truth: Sequence[LabelSet], probabilities: Array) -> Figures:
-    """Figures of a part as it would answer by itself, with thresholds of its own."""
+def _alone(
+    task: Task, setting: TaskCalibration, truth: Sequence[LabelSet], probabilities: Array, languages: Sequence[str]
+) -> Figures:
+    """Figures of a part as it would answer by itself, with thresholds and bounds of its own."""
     calibrated = setting.combine(task, probabilities, None)
-    return _figures(task, truth, setting.answers(task, calibrated, [""] * len(calibrated)), calibrated)
+    return _figures(task, truth, setting.answers(task, calibrated, languages), calibrated)
 
 
-def _slices(items: Sequence[LabeledItem]) -> list[tuple[str, str, list[int]]]:
+def _slices(items: Sequence[LabeledItem], languages: Sequence[str]) -> list[tuple[str, str, list[int]]]:
     found = []
-    for by, value_of in SLICES.items():
+    values = {by: [value_of(item) for item in items] for by, value_of in SLICES.items()}
+    for by, those in {"language": languages, **values}.items():
         groups: dict[str, list[int]] = defaultdict(list)
-        for row, item in enumerate(items):
-            if (value := value_of(item)) is not None:
+        for row, value in enumerate(those):
+            if value is not None:
                 groups[value].append(row)
         found += [(by, value, rows) for value, rows in sorted(groups.items()) if len(rows) >= FEWEST_IN_SLICE]
     return found
