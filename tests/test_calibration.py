@@ -16,7 +16,7 @@ from models.errors import ArtifactError
 from models.labels import Task
 from models.scores import logits_of, probabilities_of
 from training.calibrate import fit_task
-from training.metrics import calibration_error, majority_labels, quality
+from training.metrics import calibration_error, confidence_error, majority_labels, quality
 
 LAW = settings(deadline=None, derandomize=True)
 
@@ -253,6 +253,12 @@ def test_calibration_error_does_not_depend_on_the_order_of_rows(data, of):
     error = calibration_error(of, truth, rows)
     assert 0 <= error <= 1
     assert calibration_error(of, [truth[row] for row in order], rows[order]) == pytest.approx(error)
+
+
+def test_the_error_of_the_confidence_is_that_of_answers_alone():
+    confidence = np.repeat([0.9, 0.6], 20)
+    right = np.array([True] * 19 + [False] + [True] * 14 + [False] * 6)
+    assert confidence_error(confidence, right) == pytest.approx((0.05 + 0.1) / 2)
 
 
 # --- the majority baseline

@@ -231,7 +231,7 @@ def test_evaluate_gives_every_figure_of_the_contract(model_folder):
     assert figures["n"] == 345
     wanted = {"n", "accuracy", "macro_f1", "weighted_f1", "micro_f1", "ece", "coverage", "per_label", "unknown_labels"}
     wanted |= {"kept_precision", "answered_by_linear", "intervals", "reliability", "risk_coverage", "first_labels"}
-    wanted |= {"confusion", "worst"}
+    wanted |= {"confidence_ece", "confusion", "mistaken", "worst"}
     assert set(figures["tasks"]) == {"category", "sentiment"}
     for task in figures["tasks"].values():
         assert set(task) == wanted

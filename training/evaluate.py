@@ -19,7 +19,7 @@ from models.runtimes.runtime import REFERENCE
 from models.scores import Array, Scores
 from training import datasets
 from training.details import details, is_first_right
-from training.metrics import LabelSet, calibration_error, majority_labels, quality
+from training.metrics import LabelSet, calibration_error, confidence_error, majority_labels, quality
 from training.scope import is_out_of_scope, scope_figures
 
 Figures = dict[str, Any]
@@ -108,7 +108,8 @@ def report(
 
     Returns:
         ``n``; ``tasks``: per task the figures of the whole model, which are those of
-        :func:`training.metrics.quality` and of :func:`training.details.details`, ``n``, ``ece``,
+        :func:`training.metrics.quality` and of :func:`training.details.details`, ``n``, ``ece``, the
+        calibration error of the probabilities, ``confidence_ece``, that of the confidence of the answers,
         ``coverage``, the share that is not marked for a person, ``kept_precision``, how many of these
         have the first label right, ``unknown_labels``, and ``answered_by_linear``, the share that the
         linear part answered alone; ``parts``: the same, shorter, for majority, linear and
@@ -158,15 +159,15 @@ def report(
 
 
 def _figures(task: Task, truth: Sequence[LabelSet], answers: Sequence[TaskPrediction], probabilities: Array) -> Figures:
-    kept = [
-        is_first_right(answer, labels) for answer, labels in zip(answers, truth, strict=True) if not answer.abstained
-    ]
+    right = np.array([is_first_right(answer, labels) for answer, labels in zip(answers, truth, strict=True)])
+    kept = right[[not answer.abstained for answer in answers]]
     return {
         "n": len(truth),
         **quality(truth, [answer.labels for answer in answers]),
         "ece": calibration_error(task, truth, probabilities),
+        "confidence_ece": confidence_error(np.array([answer.confidence for answer in answers]), right),
         "coverage": len(kept) / len(answers),
-        "kept_precision": sum(kept) / len(kept) if kept else None,
+        "kept_precision": float(kept.mean()) if len(kept) else None,
     }
 
 
