@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.errors import ArtifactError
 from models.files import write_json
 from models.labels import Task
+from models.languages import tags_of
 from models.records import TaskPrediction
 from models.scope import Scope
 from models.scores import Array, logits_of, probabilities_of
@@ -30,9 +31,9 @@ class TaskCalibration(BaseModel):
     one would all but leave out (Menon et al. 2021); none means 1. A multi task chooses every label of
     probability ``threshold`` or more, and with ``at_least_one`` the best one if none reaches it.
     Below a bound of its confidence the answer is marked for a person, always where the bound is 1. ``bounds``
-    holds one per language ("" for any) and label (:data:`NO_LABEL` where none is chosen); where there is none for
-    a language, that of the label holds, then ``abstain_below``. The answer to a single task is also
-    marked where its first two labels are nearer than ``gap``.
+    holds one per language ("" for any) and label (:data:`NO_LABEL` where none is chosen): that of the narrowest tag
+    counts that a text is under (:func:`models.languages.tags_of`), then that of the label, then ``abstain_below``.
+    The answer to a single task is also marked where its first two labels are nearer than ``gap``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,7 +78,7 @@ class TaskCalibration(BaseModel):
 
     def bound(self, label: str, language: str) -> float:
         """The confidence below which ``label`` as an answer to a text in ``language`` goes to a person."""
-        for tag in (language, ""):
+        for tag in (*tags_of(language), ""):
             if (found := self.bounds.get(tag, {}).get(label)) is not None:
                 return found
         return self.abstain_below

@@ -19,6 +19,8 @@ from pydantic import (
     model_validator,
 )
 
+from models.languages import spelled
+
 #: Longest text accepted, in characters. More is a document, not feedback: it is refused with a
 #: message. Below it, what is longer than the encoder reads is marked ``truncated``.
 MAX_TEXT = 50_000
@@ -115,7 +117,7 @@ LanguageTag = Annotated[
     str,
     # 35 characters hold every tag that is in use (RFC 5646, section 4.4.1)
     StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*$", max_length=35),
-    AfterValidator(lambda tag: tag.replace("_", "-")),
+    AfterValidator(spelled),
 ]
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2}$", to_upper=True)]
 Moment = Annotated[datetime, BeforeValidator(_is_iso), AfterValidator(_in_utc_if_naive)]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors.numpy import load_file, save_file
 
+from models.languages import nearest
 from models.scores import Array
 
 FILE = "centres.safetensors"
@@ -62,11 +63,12 @@ class Scope(BaseModel):
 
 def familiarity(known: ByLanguage, measured: Array, languages: Sequence[str]) -> Array:
     """For each of N texts in these languages, of which this was measured, the share in [0, 1] of texts in scope,
-    of its language where that is known, that are as strange or stranger (N)."""
+    of the narrowest tag known that it is under, that are as strange or stranger (N)."""
     result = known[""].familiarity(measured)
-    for language in known.keys() & set(languages):
-        there = np.array([spoken == language for spoken in languages])
-        result[there] = known[language].familiarity(measured[there])
+    own = {language: nearest(language, known) for language in set(languages)}
+    for tag in set(own.values()) - {""}:
+        there = np.array([own[language] == tag for language in languages])
+        result[there] = known[tag].familiarity(measured[there])
     return result
 
 

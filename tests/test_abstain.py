@@ -62,6 +62,19 @@ def test_a_language_has_bounds_of_its_own_where_it_has_rows_enough():
     assert "it" not in setting.bounds
 
 
+@pytest.mark.parametrize(
+    ("learned", "asked"),
+    [("fr", "fr-FR"), ("fr-FR", "fr"), ("fr-FR", "fr-CA"), ("zh-Hans", "zh"), ("zh-Hant", "zh-TW"), ("zh", "zh-Hans")],
+)
+def test_bounds_of_a_language_hold_however_closely_a_text_tells_its_own(learned, asked):
+    truth, probabilities = rows(2400, lambda confidence, said: np.ones_like(confidence))
+    truth[600:] = np.roll(truth[600:], 1, axis=1)
+    languages = [learned] * 600 + ["en"] * 1800
+    setting = fit_bounds(SINGLE, truth, probabilities, languages, TaskCalibration(), 0.9)
+    assert setting.bound("a", asked) < 0.5
+    assert setting.bound("a", "it") == 1
+
+
 def test_few_rows_of_a_label_fall_back_to_the_task_and_few_of_all_to_what_was_set():
     truth, probabilities = rows(900, lambda confidence, said: np.ones_like(confidence))
     few = probabilities.argmax(axis=1) == 2

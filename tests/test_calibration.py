@@ -16,7 +16,7 @@ from models.errors import ArtifactError
 from models.labels import Task
 from models.scores import logits_of, probabilities_of
 from training.calibrate import fit_task
-from training.metrics import calibration_error, majority_labels, quality
+from training.metrics import calibration_error, confidence_error, majority_labels, quality
 
 LAW = settings(deadline=None, derandomize=True)
 
@@ -255,6 +255,12 @@ def test_calibration_error_does_not_depend_on_the_order_of_rows(data, of):
     assert calibration_error(of, [truth[row] for row in order], rows[order]) == pytest.approx(error)
 
 
+def test_the_error_of_the_confidence_is_that_of_answers_alone():
+    confidence = np.repeat([0.9, 0.6], 20)
+    right = np.array([True] * 19 + [False] + [True] * 14 + [False] * 6)
+    assert confidence_error(confidence, right) == pytest.approx((0.05 + 0.1) / 2)
+
+
 # --- the majority baseline
 
 
@@ -327,3 +333,30 @@ def test_the_better_part_weighs_more():
     options = {"at_least_one": True, "abstain_below": 0.4}
     assert fit_task(SCALE, truth, poor, good, truth.mean(axis=0), **options).weight >= 0.8
     assert fit_task(SCALE, truth, good, poor, truth.mean(axis=0), **options).weight <= 0.2
+
+
+FEW = {
+    "a label that is hardly sure": (False, [0.6, 0.1, 0.1], ("a",), True),
+    "a label that is sure": (False, [0.8, 0.1, 0.1], ("a",), False),
+    "none applies, hardly sure": (False, [0.34, 0.1, 0.1], (), True),
+    "none applies, sure": (False, [0.2, 0.1, 0.1], (), False),
+    "the best although below": (True, [0.2, 0.1, 0.1], ("a",), True),
+}
+
+
+@pytest.mark.parametrize(("at_least_one", "row", "labels", "abstained"), FEW.values(), ids=FEW)
+def test_with_few_rows_the_confidence_that_was_set_decides_for_tasks_of_several_too(
+    at_least_one, row, labels, abstained
+):
+    none = np.zeros((0, 3), np.float32)
+    options = {"at_least_one": at_least_one, "abstain_below": 0.7}
+    setting = fit_task(MULTI, none, none, None, np.full(3, 1 / 3), **options)
+    answer = setting.answer(MULTI, np.array(row, np.float32))
+    assert (answer.labels, answer.abstained) == (labels, abstained)
+
+
+def test_an_answer_that_has_to_have_a_label_goes_to_a_person_where_none_reaches_the_threshold():
+    none = np.zeros((0, 3), np.float32)
+    setting = fit_task(MULTI, none, none, None, np.full(3, 1 / 3), at_least_one=True, abstain_below=0.1)
+    assert setting.answer(MULTI, np.array([setting.threshold - 0.05, 0.1, 0.1], np.float32)).abstained
+    assert not setting.answer(MULTI, np.array([setting.threshold + 0.05, 0.1, 0.1], np.float32)).abstained

@@ -203,6 +203,16 @@ def test_a_word_that_gives_the_label_away_is_found_in_any_script():
     assert {label for label, _, _ in words} == {"bad", "good"}
 
 
+def test_words_as_frequent_as_each_other_are_told_in_the_order_of_the_alphabet():
+    marks = ["theta", "eta", "zeta", "delta", "gamma", "beta"]
+    data = [
+        *rows([f"{text} {' '.join(marks)}" for text in sentences(90)], ["bad"] * 90),
+        *rows(sentences(90, 1), ["good"] * 90),
+    ]
+    told = [word for _, word, _ in found(data)["revealing-words"].details["words"]]
+    assert [word for word in told if word in marks] == sorted(marks)
+
+
 def test_a_word_in_few_rows_or_of_several_labels_gives_nothing_away():
     data = plain(180)
     few = [Row(row.place, row.item.model_copy(update={"text": f"{row.item.text} rare"})) for row in data[:15]]

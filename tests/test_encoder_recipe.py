@@ -21,7 +21,6 @@ from models.progress import Silent
 from training.encoder.config import ExtendConfig
 from training.encoder.extend import FIGURES, LOG, extend
 from training.encoder.inputs import Inputs
-from training.workspace import last_checkpoint
 
 PAIRS = ROOT / "training/data/pairs/feedback.jsonl"
 LANGUAGES = ("it", "zh-Hant")
@@ -153,15 +152,6 @@ def test_after_kill_9_the_same_command_goes_on_and_ends_the_same(
     assert finished.returncode == 0, finished.stderr
     assert (out / "model.safetensors").read_bytes() == (made / "model.safetensors").read_bytes()
     assert not workspace.exists()
-
-
-def test_only_whole_checkpoints_count(tmp_path: Path) -> None:
-    for step, whole in ((9, True), (10, True), (11, False)):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        if whole:
-            (tmp_path / f"checkpoint-{step}" / "complete.json").touch()
-    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
-    assert not (tmp_path / "checkpoint-11").exists()
 
 
 def test_a_full_disk_is_told_and_leaves_nothing_half_written(tmp_path: Path, bert: Path, pairs: Path) -> None:

@@ -24,6 +24,7 @@ ACCEPTED = {
     "highest ces": ("ces", 7, 7.0),
     "country in small letters": ("country", "ro", "RO"),
     "language with a region": ("language", "pt-BR", "pt-BR"),
+    "language in capitals": ("language", "ZH-hANT-tw", "zh-Hant-TW"),
     "language of Java": ("language", "zh_Hans", "zh-Hans"),
     "longest product": ("product", "p" * 200, "p" * 200),
     "nested meta": ("meta", {"a": [1, {"b": None}]}, {"a": [1, {"b": None}]}),

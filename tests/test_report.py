@@ -84,6 +84,14 @@ def test_a_task_of_several_has_no_confusion():
     assert found["confusion"] is None
 
 
+def test_what_is_taken_for_what_is_told_by_the_first_label():
+    several = TASK.model_copy(update={"kind": "multi"})
+    truth = [("a", "b"), ("b",), ("b",), (), ("a",)]
+    answers = [answer(label, 0.9) for label in ("c", "c", "b", "a", "")]
+    found = details(several, truth, answers, np.full((5, 3), 0.5, np.float32), [f"d:{n}" for n in range(5)])
+    assert found["mistaken"] == [("b", "c", 2), ("", "a", 1), ("a", "", 1), ("a", "c", 1)]
+
+
 class Page(HTMLParser):
     """What a page loads, and whether its elements are closed."""
 
@@ -132,8 +140,21 @@ def test_a_page_stands_by_itself_and_what_stands_in_data_stays_text(written):
 
 def test_a_page_shows_both_tasks_with_pictures_and_the_worst_errors(written):
     assert written.count("<svg") >= 7  # three of each task, and what was taken for what
-    for shown in ('id="category"', 'id="sentiment"', "data.jsonl:", "macro-F1", "Errors it was surest of"):
+    for shown in (
+        "of these, first label right",
+        "calibration error of the confidence",
+        'id="category"',
+        'id="sentiment"',
+        "data.jsonl:",
+        "macro-F1",
+        "Errors it was surest of",
+    ):
         assert shown in written
+
+
+def test_a_page_of_rows_that_chose_nothing_says_no_such_thing_and_names_confusions_of_a_task_of_several(written):
+    assert "The same rows chose" not in written
+    assert "Taken for another" in written
 
 
 def test_a_model_brings_its_page_and_card_without_any_text_of_a_customer(linear_folder):
@@ -144,6 +165,7 @@ def test_a_model_brings_its_page_and_card_without_any_text_of_a_customer(linear_
     assert len(texts) > 100
     assert not [text for text in texts if text in page or text in card]
     assert "dev.jsonl:" in page
+    assert "The same rows chose weights, temperature, thresholds, bounds and scope" in page
     for told in ("## Figures", "| sentiment |", "product/defect", "fingerprint", "linear_strength"):
         assert told in card
     assert "{{" not in card

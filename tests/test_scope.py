@@ -48,9 +48,9 @@ def test_a_language_with_texts_enough_is_measured_by_its_own(classifier):
     languages = ["en"] * 200 + ["zh-Hans"] * 200 + ["it"] * 20
     measured = np.array([0.1] * 200 + [0.6] * 200 + [0.9] * 20, np.float32)
     scope = fit_scope(replace(parts, unknown=measured, distance=None), languages, 0.02)
-    assert set(scope.unknown) == {"", "en", "zh-Hans"}
-    found = familiarity(scope.unknown, np.full(3, 0.5, np.float32), ["en", "zh-Hans", "pl"])
-    assert found == pytest.approx([0, 1, 220 / 420], abs=0.01)
+    assert set(scope.unknown) == {"", "en", "zh", "zh-Hans"}
+    found = familiarity(scope.unknown, np.full(6, 0.5, np.float32), ["en", "zh-Hans", "pl", "en-GB", "zh", "zh-CN"])
+    assert found == pytest.approx([0, 1, 220 / 420, 0, 1, 1], abs=0.01)
 
 
 def test_distances_count_less_where_texts_spread():

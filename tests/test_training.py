@@ -299,12 +299,19 @@ def test_evaluate_gives_every_figure_of_the_contract(model_folder):
     assert figures["n"] == 345
     wanted = {"n", "accuracy", "macro_f1", "weighted_f1", "micro_f1", "ece", "coverage", "per_label", "unknown_labels"}
     wanted |= {"kept_precision", "answered_by_linear", "intervals", "reliability", "risk_coverage", "first_labels"}
-    wanted |= {"confusion", "worst"}
+    wanted |= {"confidence_ece", "confusion", "mistaken", "worst"}
     assert set(figures["tasks"]) == {"category", "sentiment"}
     for task in figures["tasks"].values():
         assert set(task) == wanted
     assert set(figures["slices"]["language"]) == {"en", "it", "pl", "ro", "zh-Hans", "zh-Hant"}
     json.dumps(figures, allow_nan=False)
+
+
+def test_texts_that_say_no_language_are_measured_by_the_one_they_look_like(linear_folder, tmp_path):
+    rows = [row for row in read_jsonl(STARTER / "test.jsonl") if row["language"] == "it"]
+    data = write_jsonl(tmp_path / "data.jsonl", [{**row, "language": None} for row in rows])
+    figures, _ = evaluate_file(linear_folder, str(data), progress=Silent())
+    assert figures["slices"]["language"]["it"]["category"]["n"] > len(rows) / 2
 
 
 def test_the_trained_model_beats_the_majority(model_folder):

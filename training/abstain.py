@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.calibration import NO_LABEL, TaskCalibration
 from models.labels import Task
+from models.languages import rows_under
 from models.scores import Array
 
 #: Fewest answers from which a bound is read: of the task, of a label, of a label in a language.
@@ -54,15 +55,16 @@ def fit_bounds(
     right = np.where(first >= 0, truth[every, first] > 0.5, ~(truth > 0.5).any(axis=1))
     confidence = setting.confidence(task, probabilities)
     bounds: dict[str, dict[str, float]] = {}
+    under = rows_under(languages)
     for column in np.unique(first):
         label = NO_LABEL if column < 0 else task.keys[column]
         of_label = first == column
         if of_label.sum() >= FEWEST_OF_LABEL:
             bounds.setdefault("", {})[label] = bound(confidence[of_label], right[of_label], precision)
-        for language in sorted(set(languages)):
-            there = of_label & np.array([found == language for found in languages])
+        for tag, spoken in under.items():
+            there = of_label & spoken
             if there.sum() >= FEWEST_OF_LANGUAGE:
-                bounds.setdefault(language, {})[label] = bound(confidence[there], right[there], precision)
+                bounds.setdefault(tag, {})[label] = bound(confidence[there], right[there], precision)
     changes: dict[str, object] = {
         "abstain_below": bound(confidence, right, precision),
         "bounds": bounds,

@@ -42,8 +42,8 @@ def fit_task(
         transformer: the same of the transformer part, or None if there is none.
         shares: of the training rows that have each label (K).
         at_least_one: whether every training row of a multi task has a label.
-        abstain_below: confidence below which the answer to a single task goes to a person. An answer
-            to a multi task does where no label reaches the threshold.
+        abstain_below: confidence below which an answer goes to a person. One to a multi task that has to have a label
+            does too where none reaches the threshold.
 
     Weight and temperature are those of the lowest negative log-likelihood, which few rows of a rare label move less
     than they move macro-F1; the threshold, or the power of rareness that a label of a single task is preferred
@@ -93,7 +93,8 @@ def _best_power(truth: Array, probabilities: Array, shares: Array) -> float:
 
 
 def _with_threshold(setting: TaskCalibration, task: Task, threshold: float, abstain_below: float) -> TaskCalibration:
-    doubt = threshold if task.kind == "multi" else abstain_below
+    # without `at_least_one` labels that are said reach the threshold anyway; that none applies is not measured by it
+    doubt = max(threshold, abstain_below) if task.kind == "multi" and setting.at_least_one else abstain_below
     return setting.model_copy(update={"threshold": threshold, "abstain_below": doubt})
 
 

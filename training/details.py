@@ -13,7 +13,7 @@ from models.scores import Array
 from training import resampling
 from training.metrics import LabelSet, calibration_bins, indicators
 
-#: Points of a curve, and how many of the worst errors are kept.
+#: Points of a curve, and how many of the worst errors and confusions are kept.
 _POINTS, _WORST = 25, 20
 #: Fewest answers a curve is drawn of.
 _FEWEST = 20
@@ -37,6 +37,8 @@ def details(
     - ``per_label``: for each label answered first ``coverage``, ``kept_precision`` and, where it is
       answered often enough, ``risk_coverage``;
     - ``confusion``: for a single task ``[given, said, count]``, the most frequent first;
+    - ``mistaken``: ``[given, said, count]`` of the answers whose first label is wrong, for each label that was
+      given in its place, the 20 most frequent;
     - ``worst``: errors by confidence, the surest first: place, given, said, confidence.
     """
     said = [answer.labels for answer in answers]
@@ -52,6 +54,7 @@ def details(
         "risk_coverage": risk_coverage(confidence, right),
         "first_labels": _by_label(said, confidence, right, kept),
         "confusion": _confusion(truth, said) if task.kind == "single" else None,
+        "mistaken": _mistaken(truth, said, right),
         "worst": [
             {
                 "place": places[row],
@@ -101,3 +104,13 @@ def _by_label(
 def _confusion(truth: Sequence[LabelSet], said: Sequence[LabelSet]) -> list[list[object]]:
     pairs = Counter((given[0] if given else "", told[0]) for given, told in zip(truth, said, strict=True))
     return [[given, told, count] for (given, told), count in pairs.most_common()]
+
+
+def _mistaken(
+    truth: Sequence[LabelSet], said: Sequence[LabelSet], right: NDArray[np.bool_]
+) -> list[tuple[str, str, int]]:
+    pairs: Counter[tuple[str, str]] = Counter()
+    for row in np.flatnonzero(~right):
+        pairs.update((given, (said[row] or ("",))[0]) for given in truth[row] or ("",))
+    found = sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))
+    return [(given, told, count) for (given, told), count in found[:_WORST]]

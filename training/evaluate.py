@@ -19,14 +19,13 @@ from models.runtimes.runtime import REFERENCE
 from models.scores import Array, Scores
 from training import datasets
 from training.details import details, is_first_right
-from training.metrics import LabelSet, calibration_error, majority_labels, quality
+from training.metrics import LabelSet, calibration_error, confidence_error, majority_labels, quality
 from training.scope import is_out_of_scope, scope_figures
 
 Figures = dict[str, Any]
 
-#: What the figures are split by.
+#: What the figures are split by, beside the language that an item says it is in or looks like.
 SLICES: Mapping[str, Callable[[LabeledItem], str | None]] = {
-    "language": lambda item: item.language,
     "channel": lambda item: item.channel,
     "product": lambda item: item.product,
     "length": lambda item: _length_band(len(item.text)),
@@ -109,7 +108,8 @@ def report(
 
     Returns:
         ``n``; ``tasks``: per task the figures of the whole model, which are those of
-        :func:`training.metrics.quality` and of :func:`training.details.details`, ``n``, ``ece``,
+        :func:`training.metrics.quality` and of :func:`training.details.details`, ``n``, ``ece``, the
+        calibration error of the probabilities, ``confidence_ece``, that of the confidence of the answers,
         ``coverage``, the share that is not marked for a person, ``kept_precision``, how many of these
         have the first label right, ``unknown_labels``, and ``answered_by_linear``, the share that the
         linear part answered alone; ``parts``: the same, shorter, for majority, linear and
@@ -121,16 +121,18 @@ def report(
         DataError: no item is labelled for any task of the model.
     """
     places = places or [f"row {number}" for number in range(1, len(items) + 1)]
-    answers = classifier.answers(parts, [language_of(item) for item in items])
+    languages = [language_of(item) for item in items]
+    answers = classifier.answers(parts, languages)
     outside = [is_out_of_scope(item, classifier.schema.tasks, classifier.settings.out_of_scope) for item in items]
     tasks: Figures = {}
     shares: dict[str, Figures] = defaultdict(dict)
-    slices: dict[str, dict[str, Figures]] = {by: defaultdict(dict) for by in SLICES}
+    slices: dict[str, dict[str, Figures]] = {by: defaultdict(dict) for by in ("language", *SLICES)}
     for name, task in classifier.schema.tasks.items():
         rows = [row for row, item in enumerate(items) if not outside[row] and item.labels(name) is not None]
         if not rows:
             continue
         truth = [items[row].labels(name) or () for row in rows]
+        spoken = [languages[row] for row in rows]
         given, probabilities = [answers.tasks[name][row] for row in rows], answers.probabilities[name][rows]
         tasks[name] = _figures(task, truth, given, probabilities)
         tasks[name] |= details(task, truth, given, probabilities, [places[row] for row in rows])
@@ -139,11 +141,10 @@ def report(
         tasks[name]["unknown_labels"] = dict(Counter(key for keys in truth for key in keys if key not in task.index))
         shares["majority"][name] = quality(truth, [majority_labels(task, label_counts[name])] * len(rows))
         if parts.transformer is not None:
-            shares["linear"][name] = _alone(task, classifier.settings.linear[name], truth, parts.linear[name][rows])
-            shares["transformer"][name] = _alone(
-                task, classifier.settings.transformer[name], truth, parts.transformer[name][rows]
-            )
-        for by, value, members in _slices([items[row] for row in rows]):
+            for part, scores in (("linear", parts.linear), ("transformer", parts.transformer)):
+                setting = getattr(classifier.settings, part)[name]
+                shares[part][name] = _alone(task, setting, truth, scores[name][rows], spoken)
+        for by, value, members in _slices([items[row] for row in rows], spoken):
             slices[by][value][name] = _figures(
                 task, [truth[n] for n in members], [given[n] for n in members], probabilities[members]
             )
@@ -158,30 +159,33 @@ def report(
 
 
 def _figures(task: Task, truth: Sequence[LabelSet], answers: Sequence[TaskPrediction], probabilities: Array) -> Figures:
-    kept = [
-        is_first_right(answer, labels) for answer, labels in zip(answers, truth, strict=True) if not answer.abstained
-    ]
+    right = np.array([is_first_right(answer, labels) for answer, labels in zip(answers, truth, strict=True)])
+    kept = right[[not answer.abstained for answer in answers]]
     return {
         "n": len(truth),
         **quality(truth, [answer.labels for answer in answers]),
         "ece": calibration_error(task, truth, probabilities),
+        "confidence_ece": confidence_error(np.array([answer.confidence for answer in answers]), right),
         "coverage": len(kept) / len(answers),
-        "kept_precision": sum(kept) / len(kept) if kept else None,
+        "kept_precision": float(kept.mean()) if len(kept) else None,
     }
 
 
-def _alone(task: Task, setting: TaskCalibration, truth: Sequence[LabelSet], probabilities: Array) -> Figures:
-    """Figures of a part as it would answer by itself, with thresholds of its own."""
+def _alone(
+    task: Task, setting: TaskCalibration, truth: Sequence[LabelSet], probabilities: Array, languages: Sequence[str]
+) -> Figures:
+    """Figures of a part as it would answer by itself, with thresholds and bounds of its own."""
     calibrated = setting.combine(task, probabilities, None)
-    return _figures(task, truth, setting.answers(task, calibrated, [""] * len(calibrated)), calibrated)
+    return _figures(task, truth, setting.answers(task, calibrated, languages), calibrated)
 
 
-def _slices(items: Sequence[LabeledItem]) -> list[tuple[str, str, list[int]]]:
+def _slices(items: Sequence[LabeledItem], languages: Sequence[str]) -> list[tuple[str, str, list[int]]]:
     found = []
-    for by, value_of in SLICES.items():
+    values = {by: [value_of(item) for item in items] for by, value_of in SLICES.items()}
+    for by, those in {"language": languages, **values}.items():
         groups: dict[str, list[int]] = defaultdict(list)
-        for row, item in enumerate(items):
-            if (value := value_of(item)) is not None:
+        for row, value in enumerate(those):
+            if value is not None:
                 groups[value].append(row)
         found += [(by, value, rows) for value, rows in sorted(groups.items()) if len(rows) >= FEWEST_IN_SLICE]
     return found

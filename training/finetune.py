@@ -22,7 +22,7 @@ from training.datasets import Dataset
 from training.lower_layers import LowerLayers
 from training.processes import processes
 from training.trainer import Inputs, make_trainer, rows_of, token_ids
-from training.workspace import MarkComplete, last_checkpoint
+from training.workspace import KeepCheckpoints, last_checkpoint
 
 
 def finetune(
@@ -60,7 +60,7 @@ def finetune(
     ):
         checked = None if dev is None else rows[1]
         trainer = make_trainer(model, rows[0], checked, config, workspace, advance, inputs=inputs)
-        trainer.add_callback(MarkComplete())
+        trainer.add_callback(KeepCheckpoints())
         if dev is not None:
             trainer.add_callback(EarlyStoppingCallback(config.patience))
         trainer.train(resume_from_checkpoint=str(last) if last else None)

@@ -63,7 +63,15 @@ def _ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
 def calibration_error(task: Task, truth: Sequence[LabelSet], probabilities: Array) -> float:
     """Expected calibration error in [0, 1] of probabilities (N, K): how far what is stated is from what held,
     on average over the bins of :func:`calibration_bins`."""
-    bins = calibration_bins(task, truth, probabilities)
+    return _distance(calibration_bins(task, truth, probabilities))
+
+
+def confidence_error(confidence: NDArray[np.floating[Any]], right: NDArray[np.bool_]) -> float:
+    """The same of the confidence (N) of answers, of which these are right: what they are kept or not by."""
+    return _distance(_bins(confidence, right))
+
+
+def _distance(bins: Sequence[tuple[float, float, int]]) -> float:
     return sum(abs(stated - held) * number for stated, held, number in bins) / sum(number for *_, number in bins)
 
 
@@ -80,13 +88,17 @@ def calibration_bins(task: Task, truth: Sequence[LabelSet], probabilities: Array
         stated, held = probabilities.max(axis=1), applies[np.arange(len(best)), best]
     else:
         stated, held = probabilities.ravel(), applies.ravel()
+    return _bins(stated, held)
+
+
+def _bins(stated: NDArray[np.floating[Any]], held: NDArray[np.bool_]) -> list[tuple[float, float, int]]:
     order = np.argsort(stated, kind="stable")
-    stated, held = stated[order].astype(np.float64), held[order]
+    said, held = stated[order].astype(np.float64), held[order]
     edges = np.linspace(0, len(order), ECE_BINS + 1)[1:-1].astype(int)
     # equal probabilities stand in one bin, or the order of rows would decide
-    edges = np.unique(np.searchsorted(stated, stated[edges], side="right"))
-    bins = zip(np.split(stated, edges), np.split(held, edges), strict=True)
-    return [(float(said.mean()), float(hit.mean()), len(said)) for said, hit in bins if len(said)]
+    edges = np.unique(np.searchsorted(said, said[edges], side="right"))
+    bins = zip(np.split(said, edges), np.split(held, edges), strict=True)
+    return [(float(near.mean()), float(hit.mean()), len(near)) for near, hit in bins if len(near)]
 
 
 def majority_labels(task: Task, counts: Mapping[str, int]) -> LabelSet:

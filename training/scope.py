@@ -1,6 +1,5 @@
 """Learning which texts are of the kind that a model is made for; see :mod:`models.scope`."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 
 from models.classifier import PartScores
+from models.languages import rows_under
 from models.records import NOT_FEEDBACK, LabeledItem
 from models.scope import Centres, Scope, Strangeness
 from models.scores import Array
@@ -59,11 +59,8 @@ def fit_scope(parts: PartScores, languages: Sequence[str], share: float) -> Scop
 
 
 def _by_language(measured: Array, languages: Sequence[str]) -> dict[str, Strangeness]:
-    often = {language: rows for language, rows in Counter(languages).items() if rows >= FEWEST_OF_LANGUAGE}
-    spoken = np.array(languages)
-    return {"": Strangeness.of(measured)} | {
-        language: Strangeness.of(measured[spoken == language]) for language in sorted(often) if language
-    }
+    often = {tag: rows for tag, rows in rows_under(languages).items() if rows.sum() >= FEWEST_OF_LANGUAGE}
+    return {"": Strangeness.of(measured)} | {tag: Strangeness.of(measured[rows]) for tag, rows in often.items()}
 
 
 def is_out_of_scope(item: LabeledItem, tasks: Iterable[str], labels: Sequence[str]) -> bool:

@@ -105,7 +105,6 @@ def _arguments(config: TrainConfig, epochs: int, folder: Path, *, evaluate: bool
         length_column_name="length",
         eval_strategy="epoch" if evaluate else "no",
         save_strategy="epoch" if save else "no",
-        save_total_limit=1,
         restore_callback_states_from_checkpoint=True,
         load_best_model_at_end=evaluate and save,
         metric_for_best_model="macro_f1",

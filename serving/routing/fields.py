@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from models.languages import spelled, with_script
 from models.records import Prediction, TaskPrediction
 from serving.routing.decision import Situation
 from serving.routing.formula import Atom, Between, OneOf, Value
@@ -59,14 +60,11 @@ class Field:
 
 #: Fields that have two names.
 _SAME = {"tasks.category": "category", "tasks.sentiment": "sentiment", "task_confidence.category": "confidence"}
-#: Where Chinese is written in which script, for tags that tell the place only.
-_SCRIPTS = {"zh-cn": "zh-hans", "zh-sg": "zh-hans", "zh-tw": "zh-hant", "zh-hk": "zh-hant", "zh-mo": "zh-hant"}
 
 
 def tag_of(language: str) -> str:
     """A language tag as it is compared: small letters, and for Chinese the script that its place writes."""
-    tag = language.casefold().replace("_", "-")
-    return f"{_SCRIPTS[tag]}{tag[2:]}" if tag in _SCRIPTS else tag
+    return with_script(spelled(language)).casefold()
 
 
 def known_fields() -> list[str]:

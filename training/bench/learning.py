@@ -38,6 +38,7 @@ from training.finetune import fresh_model
 from training.metrics import quality
 from training.peers import setfit_answerer
 from training.trainer import make_trainer, rows_of
+from training.workspace import KeepCheckpoints
 
 #: Rows of a label where there are few.
 FEW = 16
@@ -139,6 +140,7 @@ def _ours(train: Dataset, dev: Dataset, schema: LabelSchema, config: TrainConfig
         rows = [rows_of(some, model) for some in (train, dev)]
         trainer = make_trainer(model, rows[0], rows[1], config, Path(folder), lambda texts: None)
         trainer.add_callback(clock)
+        trainer.add_callback(KeepCheckpoints())
         trainer.train()
     return Reached(clock.seconds, clock.macro_f1)
 

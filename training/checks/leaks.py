@@ -35,7 +35,8 @@ def check_leaks(rows: Sequence[Row], tasks: Sequence[str]) -> Iterator[Finding]:
         suspects = {}
         for label, numbers in sorted(holding.items()):
             inside = Counter(word for number in numbers for word in words[number])
-            for word, count in inside.most_common():
+            # of words that are as frequent the order would be another in every process
+            for word, count in sorted(inside.items(), key=lambda found: (-found[1], found[0])):
                 if count < max(_FEWEST_ROWS, _OF_THE_LABEL * len(numbers)):
                     break
                 if _at_least(count, total[word]) >= _ONLY_THERE:

@@ -28,7 +28,7 @@ from training.encoder.noise import roughen
 from training.encoder.pairs import Pairs
 from training.encoder.runlog import RunLog
 from training.encoder.sampling import Draw
-from training.workspace import MarkComplete, last_checkpoint
+from training.workspace import KeepCheckpoints, last_checkpoint
 
 #: The teacher finds two sentences the same from this cosine on; then neither is a wrong answer to the other.
 _SAME = 0.97
@@ -164,7 +164,7 @@ def distil(
             train_dataset=steps,
             data_collator=lambda batches: batches[0],
             optimizers=(_optimizer(network, config), None),
-            callbacks=[_Watch(network, steps, config, log, measure, advance), MarkComplete()],
+            callbacks=[_Watch(network, steps, config, log, measure, advance), KeepCheckpoints(newest=2)],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.remove_callback(ProgressCallback)
@@ -187,7 +187,6 @@ def _arguments(config: ExtendConfig, workspace: Path) -> TrainingArguments:
         eval_strategy="no",
         save_strategy="steps",
         save_steps=config.save_every,
-        save_total_limit=2,
         logging_steps=min(_LOG_EVERY, config.evaluate_every),
         remove_unused_columns=False,
         dataloader_pin_memory=on_gpu,
