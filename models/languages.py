@@ -1,11 +1,7 @@
 """Language tags (BCP 47): how they are spelled, and for which others each stands."""
 
-from collections import defaultdict
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from functools import lru_cache
-
-import numpy as np
-from numpy.typing import NDArray
 
 #: Where Chinese is written in which script, for tags that tell the place only.
 _SCRIPTS = {"zh-CN": "zh-Hans", "zh-SG": "zh-Hans", "zh-TW": "zh-Hant", "zh-HK": "zh-Hant", "zh-MO": "zh-Hant"}
@@ -35,15 +31,6 @@ def tags_of(tag: str) -> tuple[str, ...]:
 def nearest(tag: str, known: Container[str]) -> str:
     """The narrowest of the ``known`` tags that a text in this language is under; "" if it is under none."""
     return next((found for found in tags_of(tag) if found in known), "")
-
-
-def rows_under(languages: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
-    """For every tag that some of N texts in these languages are under which of them are (N), by tag."""
-    under: dict[str, list[str]] = defaultdict(list)
-    for language in sorted(set(languages)):
-        for tag in tags_of(language):
-            under[tag].append(language)
-    return {tag: np.isin(languages, own) for tag, own in sorted(under.items())}
 
 
 def _cased(part: str) -> str:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from models.languages import nearest, rows_under, spelled, tags_of
+from models.languages import nearest, spelled, tags_of
+from training.languages import rows_under
 
 SPELLED = {
     "EN": "en",

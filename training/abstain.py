@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from models.calibration import NO_LABEL, TaskCalibration
 from models.labels import Task
-from models.languages import rows_under
 from models.scores import Array
+from training.languages import rows_under
 
 #: Fewest answers from which a bound is read: of the task, of a label, of a label in a language.
 FEWEST_OF_TASK, FEWEST_OF_LABEL, FEWEST_OF_LANGUAGE = 40, 40, 60

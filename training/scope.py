@@ -9,10 +9,10 @@ from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 
 from models.classifier import PartScores
-from models.languages import rows_under
 from models.records import NOT_FEEDBACK, LabeledItem
 from models.scope import Centres, Scope, Strangeness
 from models.scores import Array
+from training.languages import rows_under
 
 if TYPE_CHECKING:
     from models.transformer import TransformerModel
