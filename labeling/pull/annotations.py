@@ -1,6 +1,7 @@
 """The annotations of one project on a Label Studio server, as pulling needs them."""
 
 import json
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 _PAGE = 1000
 #: Tasks of one request; their ids stand in its address.
 _BATCH = 200
+#: How often an export is asked for, and seconds between: those of a minute with the same content Label Studio writes to
+#: the same file, so that two at once spoil each other.
+_TRIES, _PAUSE = 4, 0.5
 
 
 class Listed(NamedTuple):
@@ -84,20 +88,33 @@ class Annotations:
             yield from self._export(ordered[start : start + _BATCH], advance)
 
     def _export(self, ids: list[int] | None, advance: Advance) -> list[dict[str, Any]]:
-        # `ids` of the SDK is not what the server reads
-        chosen: RequestOptions = {"additional_query_parameters": {"ids[]": [str(one) for one in ids]}} if ids else {}
         doing = f"reading the annotations of project {self.project}"
         with explained(doing):
-            chunks = self._client.projects.exports.download_sync(
-                self.project, export_type="JSON", download_all_tasks=ids is not None, request_options=chosen
-            )
-            found = json.loads(b"".join(chunks))
+            found = self._download(ids)
         if not isinstance(found, list):
             raise LabelStudioError(
                 f"{doing}: expected a list of tasks, got {type(found).__name__}; is it version 1.23?"
             )
         advance(len(found))
         return found
+
+    def _download(self, ids: list[int] | None) -> Any:
+        from label_studio_sdk.core.api_error import ApiError
+
+        # `ids` of the SDK is not what the server reads
+        chosen: RequestOptions = {"additional_query_parameters": {"ids[]": [str(one) for one in ids]}} if ids else {}
+        left = _TRIES
+        while True:
+            left -= 1
+            try:
+                chunks = self._client.projects.exports.download_sync(
+                    self.project, export_type="JSON", download_all_tasks=ids is not None, request_options=chosen
+                )
+                return json.loads(b"".join(chunks))
+            except (ApiError, json.JSONDecodeError) as error:
+                if not left or (isinstance(error, ApiError) and (error.status_code or 0) < 500):
+                    raise
+            time.sleep(_PAUSE)
 
     def people(self) -> dict[int, str]:
         """The address of each annotator by id; none, where the key may not ask for them."""
