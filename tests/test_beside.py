@@ -12,21 +12,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support import ROOT, free_port
+from support import ROOT, TO_A_FILE, free_port
 
 from serving.beside import FIRST, MOST, Restarted, next_pause
 from serving.server import ServerError, check_ended_well, environment_for
 from serving.settings import Settings
-
-RULES = """
-version = 1
-default = { team = "support", urgency = "high" }
-[teams.support]
-title = "Support"
-channels = ["file"]
-[channels.file]
-kind = "file"
-"""
 
 
 def until(holds: Callable[[], object], said: Callable[[], object]) -> None:
@@ -40,7 +30,7 @@ class Served:
     """`feedback serve` in a folder of its own, with all that it starts in one group of processes."""
 
     def __init__(self, folder: Path, model: Path) -> None:
-        (folder / "routing.toml").write_text(RULES)
+        (folder / "routing.toml").write_text(TO_A_FILE)
         # who keeps feedback in a folder may have a file there that is called like a module
         (folder / "sqlalchemy.py").write_text("raise SystemExit('a file of the caller was taken for a module')")
         self.folder, self.port, self._log = folder, free_port(), folder / "log"

@@ -8,7 +8,7 @@ import pytest
 from kills import INNER, OUTER, WHOLE, Kill, Setting, run
 from sqlalchemy import select
 from store_support import rows
-from support import ROOT
+from support import ROOT, TO_A_FILE
 
 from serving.failpoints import POINTS, VARIABLE
 from serving.store.engine import reading
@@ -67,15 +67,6 @@ else:
     remind(engine, rules, NOON + timedelta(days=2))
 print("lived")
 """
-RULES = """
-version = 1
-default = { team = "support", urgency = "high" }
-[teams.support]
-title = "Support"
-channels = ["file"]
-[channels.file]
-kind = "file"
-"""
 
 
 def child(address, folder, part, point=None) -> str:
@@ -90,7 +81,7 @@ def child(address, folder, part, point=None) -> str:
 @pytest.mark.parametrize("point", [point for point in POINTS if point.startswith(("intake", "worker"))])
 def test_what_is_left_behind_at_each_fail_point(point, tmp_path):
     address = f"sqlite:///{tmp_path / 'feedback.db'}"
-    (tmp_path / "routing.toml").write_text(RULES)
+    (tmp_path / "routing.toml").write_text(TO_A_FILE)
     engine = open_store(address)
     part = point.partition("-")[0]
     if part == "worker":
@@ -114,7 +105,7 @@ def test_what_is_left_behind_at_each_fail_point(point, tmp_path):
 
 @pytest.mark.parametrize("point", [point for point in POINTS if point.startswith(("digest", "overdue"))])
 def test_a_digest_and_a_reminder_go_out_once_whenever_their_worker_is_killed(point, address, tmp_path):
-    (tmp_path / "routing.toml").write_text(RULES.replace('urgency = "high"', 'due_hours = 4, deliver = "digest"'))
+    (tmp_path / "routing.toml").write_text(TO_A_FILE.replace('urgency = "high"', 'due_hours = 4, deliver = "digest"'))
     engine = open_store(address)
     part = point.partition("-")[0]
     assert child(address, tmp_path, "intake") == "lived"
@@ -134,7 +125,7 @@ def test_a_digest_and_a_reminder_go_out_once_whenever_their_worker_is_killed(poi
 
 
 def test_a_fail_point_is_reached_as_often_as_is_said_and_others_not_at_all(tmp_path):
-    (tmp_path / "routing.toml").write_text(RULES)
+    (tmp_path / "routing.toml").write_text(TO_A_FILE)
     address = f"sqlite:///{tmp_path / 'feedback.db'}"
     engine = open_store(address)
     assert child(address, tmp_path, "intake", "intake-before-commit:2") == "lived"

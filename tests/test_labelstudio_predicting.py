@@ -18,12 +18,12 @@ from labeling.studio.connection import connect_backend
 from models.progress import Silent
 from models.records import FeedbackItem
 
-SECRET = "a secret of the tests"  # noqa: S105
+SECRET = "a secret of the tests"  # noqa: S105  (of nothing else)
 
 
 def answer(handler: socketserver.StreamRequestHandler) -> None:
     """As a backend that says the same of every task."""
-    asked = handler.server.got[-1]  # type: ignore[attr-defined]
+    asked = handler.server.got[-1]  # type: ignore[attr-defined]  # the support's own server
     body: dict[str, Any] = {"status": "UP", "model_version": "m-1"}
     if asked.path.endswith("/predict"):
         said = {"model_version": "m-1", "score": 0.5, "result": result(DEFECT)}

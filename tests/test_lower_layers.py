@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from support import write_jsonl
-from test_training import run, small_rows
+from training_support import run, small_rows
 
 from models.classifier import Classifier
 from models.encoding import load_encoder, padded, padding_of, positions

@@ -38,11 +38,11 @@ class Post:
         self.sender = self.data = "250 ok"
         self.refused: dict[str, str] = {}
 
-    async def handle_MAIL(self, server, session, envelope, address, options):  # noqa: N802
+    async def handle_MAIL(self, server, session, envelope, address, options):  # noqa: N802  (aiosmtpd calls it so)
         envelope.mail_from = address
         return self.sender
 
-    async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802
+    async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802  (aiosmtpd calls it so)
         if address in self.refused:
             return self.refused[address]
         envelope.rcpt_tos.append(address)

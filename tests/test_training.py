@@ -1,50 +1,28 @@
 """Training runs from file to artifact, with real small encoders."""
 
 import json
-import random
 import shutil
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
-from safetensors.torch import load_file as torch_file
-from safetensors.torch import save_file as save_torch_file
 from support import ROOT, STARTER, read_jsonl, write_jsonl
+from training_support import run, small_rows
 
 from models.artifact import verify
 from models.classifier import Classifier
-from models.errors import ArtifactError, DataError, InputError, SchemaError, TrainingError
+from models.errors import ArtifactError, DataError, InputError, SchemaError
 from models.labels import LabelSchema
 from models.progress import Silent
 from models.records import FeedbackItem, LabeledItem
-from models.text import fingerprint
 from training.config import TrainConfig
-from training.datasets import Row, build, derive, split
+from training.datasets import build, derive
 from training.evaluate import evaluate_file
 from training.train import train
 from training.trainer import multi_task_loss
-
-GOOD = ["wonderful coffee", "great and friendly", "love it so much", "works very well", "really happy now"]
-BAD = ["broken on arrival", "terrible and rude", "never again please", "waste of my money", "really angry now"]
-
-
-def small_rows() -> list[dict]:
-    rows = [{"text": f"{text} {n}", "sentiment": "positive", "category": "taste"} for text in GOOD for n in "abcdefgh"]
-    rows += [{"text": f"{text} {n}", "sentiment": "negative", "category": "defect"} for text in BAD for n in "abcdefgh"]
-    return rows
-
-
-def run(data: Path, out: Path, encoder: str | Path = "none", **settings: object):
-    columns = settings.pop("columns", None)
-    labels = settings.pop("labels", None)
-    overwrite = bool(settings.pop("overwrite", False))
-    config = TrainConfig(encoder=str(encoder), **{"threads": 1, "runtimes": (), **settings})
-    return train(str(data), out, config, labels=labels, columns=columns, overwrite=overwrite, progress=Silent())
 
 
 @pytest.mark.parametrize("kind", ["bert", "xlmr"])
@@ -171,88 +149,6 @@ def test_a_few_rows_are_enough_to_get_a_model(tmp_path):
     rows = [{"text": "good", "sentiment": "positive"}, {"text": "bad", "sentiment": "negative"}]
     run(write_jsonl(tmp_path / "data.jsonl", rows * 2), tmp_path / "model")
     assert Classifier.load(tmp_path / "model").predict([FeedbackItem(text="good")])
-
-
-def test_equal_texts_never_stand_on_both_sides_of_a_split():
-    items = [LabeledItem(text=f"{text}{end}") for text in GOOD + BAD for end in ("", "!", " ?", "  ")]
-    items += [LabeledItem(text=item.text.upper()) for item in items]
-    rows = [Row("", item) for item in items * 3]
-    train_side, dev_side = ([rows[number] for number in side] for side in split(rows, 0.3))
-    assert train_side
-    assert dev_side
-    assert not {fingerprint(row.item.text) for row in train_side} & {fingerprint(row.item.text) for row in dev_side}
-
-
-def test_held_back_rows_are_a_share_of_data_that_was_split_before():
-    items = [LabeledItem(**row) for row in read_jsonl(STARTER / "train.jsonl")]
-    _, dev_side = split([Row("", item) for item in items], 0.15)
-    assert 0.1 < len(dev_side) / len(items) < 0.2
-
-
-def nearly_the_same(count: int) -> list[dict]:
-    """Texts of which each has a near copy, with labels that chance drew for both."""
-    chance = random.Random(3)
-    words = sorted({word for row in read_jsonl(STARTER / "train.jsonl") for word in row["text"].split()})
-    texts = [" ".join(chance.sample(words, 15)) for _ in range(count)]
-    labels = [chance.choice(["heads", "tails"]) for _ in texts]
-    return [
-        {"text": text + end, "category": label} for text, label in zip(texts, labels, strict=True) for end in ("", " z")
-    ]
-
-
-def test_near_copies_never_stand_on_both_sides_of_a_split():
-    rows = [Row("", LabeledItem(**row)) for row in nearly_the_same(100)]
-    near = [(number, number + 1) for number in range(0, 200, 2)]
-    train_side, dev_side = split(rows, 0.3, near, ["category"])
-    assert len(train_side) > 100
-    assert len(dev_side) > 30
-    assert all((one in dev_side) == (other in dev_side) for one, other in near)
-
-
-def test_near_copies_that_are_most_of_a_label_are_learned_from():
-    rows = [Row("", LabeledItem(**row)) for row in nearly_the_same(100)]
-    for number in range(20):
-        labels = ["rare", "rare"] if number % 2 else ["rare", "heads"]
-        own = [row.item.model_copy(update={"category": label}) for row, label in zip(rows, labels, strict=False)]
-        own += [row.item for row in rows[2:]]
-        salted = [Row("", item.model_copy(update={"text": f"{item.text} {number}"})) for item in own]
-        train_side, _ = split(salted, 0.5, [(0, 1)], ["category"])
-        assert {0, 1} <= set(train_side)
-
-
-def test_of_near_copies_alone_some_are_held_back_all_the_same():
-    rows = [Row("", LabeledItem(**row)) for row in nearly_the_same(40)]
-    one_of_all = [(0, number) for number in range(1, 80)]
-    assert split(rows, 0.3, one_of_all, ["category"]) == split(rows, 0.3)
-
-
-def test_nothing_is_measured_by_what_was_nearly_learned(tmp_path):
-    data = write_jsonl(tmp_path / "data.jsonl", nearly_the_same(200))
-    strict = {"near-overlap"}
-    result = train(str(data), tmp_path / "model", TrainConfig(encoder="none"), strict=strict, progress=Silent())
-    assert not result.report["crossed"]
-    assert result.report["tasks"]["category"]["accuracy"] < 0.7
-    assert [note.partition(":")[0] for note in result.notes if "near-" in note] == ["near-duplicates"]
-
-
-@pytest.mark.parametrize("held", [True, False])
-def test_a_label_that_stands_on_one_side_of_a_split_alone_is_told(held, tmp_path):
-    rows = [*small_rows(), {"text": "odd", "category": "rare"}]
-    # a text for which chance chooses this side
-    for number in range(100):
-        rows[-1]["text"] = f"odd number {number}"
-        items = [Row("", LabeledItem(**row)) for row in rows]
-        if (len(rows) - 1 in split(items, 0.15)[1]) == held:
-            break
-    check = "labels-only-in-dev" if held else "labels-not-in-dev"
-    data = write_jsonl(tmp_path / "data.jsonl", rows)
-    config = TrainConfig(encoder="none", regime="full")
-    assert any(
-        note.startswith(f"{check}: category: 1 label(s)")
-        for note in train(str(data), tmp_path / "model", config, progress=Silent()).notes
-    )
-    with pytest.raises(DataError, match=rf"--strict does not allow\n  - {check}: category: .* rare"):
-        train(str(data), tmp_path / "strict", config, strict={check}, progress=Silent())
 
 
 @pytest.mark.parametrize(
@@ -399,78 +295,6 @@ def test_a_label_that_only_dev_has_is_part_of_a_derived_schema(tmp_path):
     dev = write_jsonl(tmp_path / "dev.jsonl", rows * 3)
     train(str(data), tmp_path / "model", TrainConfig(encoder="none"), dev=str(dev), progress=Silent())
     assert Classifier.load(tmp_path / "model").schema.tasks["sentiment"].keys == ("negative", "neutral", "positive")
-
-
-def training_command(data, out, encoder, **settings):
-    chosen = {"epochs": 6, "max_length": 32, "learning_rate": 2e-3, "threads": 1, "runtimes": "", **settings}
-    return [
-        *(sys.executable, "-m", "feedback", "train", "--data", str(data), "--out", str(out)),
-        *("--encoder", str(encoder), "--json"),
-        *(part for key, value in chosen.items() for part in ("--set", f"{key}={value}")),
-    ]
-
-
-def kill_at_first_checkpoint(command, work):
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list(work.glob("checkpoint-*/complete.json")):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-
-
-def finished(command):
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout), done.stderr
-
-
-def test_after_kill_9_the_same_command_goes_on_and_ends_the_same(bert, tmp_path):
-    data = write_jsonl(tmp_path / "data.jsonl", small_rows() * 3)
-    whole, _ = finished(training_command(data, tmp_path / "whole", bert))
-    command = training_command(data, tmp_path / "model", bert)
-    kill_at_first_checkpoint(command, tmp_path / "model.work")
-    assert not (tmp_path / "model").exists()
-    resumed, told = finished(command)
-    assert resumed["tasks"] == whole["tasks"]
-    assert "fine-tuning" in told
-    assert not (tmp_path / "model.work").exists()
-
-
-def test_a_training_stopped_and_given_other_settings_starts_anew(bert, tmp_path):
-    data = write_jsonl(tmp_path / "data.jsonl", small_rows())
-    kill_at_first_checkpoint(training_command(data, tmp_path / "model", bert), tmp_path / "model.work")
-    other, _ = finished(training_command(data, tmp_path / "model", bert, learning_rate=1e-3, epochs=2))
-    fresh, _ = finished(training_command(data, tmp_path / "fresh", bert, learning_rate=1e-3, epochs=2))
-    assert other["tasks"] == fresh["tasks"]
-
-
-@pytest.mark.parametrize("part", ["encoder", "none"])
-def test_a_folder_that_is_somebody_s_own_is_never_taken_for_unfinished_work(part, bert, tmp_path):
-    data = write_jsonl(tmp_path / "data.jsonl", small_rows())
-    (tmp_path / "model.work").mkdir()
-    (tmp_path / "model.work/thesis.txt").write_text("mine")
-    if part == "none":
-        run(data, tmp_path / "model")
-    else:
-        with pytest.raises(InputError, match=r"model\.work: expected no such folder"):
-            run(data, tmp_path / "model", bert, epochs=1)
-    assert [path.name for path in (tmp_path / "model.work").iterdir()] == ["thesis.txt"]
-
-
-def test_a_training_that_diverges_stops_with_the_cause_and_leaves_nothing(bert, tmp_path):
-    broken = tmp_path / "broken"
-    shutil.copytree(bert, broken)
-    weights = torch_file(broken / "model.safetensors")
-    weights["embeddings.LayerNorm.weight"] = torch.full_like(weights["embeddings.LayerNorm.weight"], 3e38)
-    save_torch_file(weights, broken / "model.safetensors", {"format": "pt"})
-    data = write_jsonl(tmp_path / "data.jsonl", small_rows())
-    message = r"diverged at step 1: the loss is nan; set learning_rate lower than 0\.0001"
-    with pytest.raises(TrainingError, match=message):
-        run(data, tmp_path / "model", broken)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken", "data.jsonl"]
 
 
 @pytest.mark.parametrize("encoder", ["none", "bert"])

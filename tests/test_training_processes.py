@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support import ROOT, write_jsonl
-from test_training import small_rows
+from training_support import small_rows
 
 from models.classifier import Classifier
 from models.records import FeedbackItem

@@ -54,20 +54,20 @@ def known_texts(state: State) -> dict[str, str]:
 
 def unsent(state: State) -> list[Chosen]:
     """Items of which the server has not told a task, in the order in which they were chosen."""
-    return _read(state, f"SELECT {_FIELDS} FROM items WHERE task_id IS NULL ORDER BY rowid")  # noqa: S608
+    return _read(state, "task_id IS NULL")
 
 
 def open_items(state: State, gone: Iterable[int] = ()) -> list[Chosen]:
     """Items that nobody has answered, as far as is known; ``gone`` are tasks that the server does not have any more."""
     missing = set(gone)
-    found = _read(state, f"SELECT {_FIELDS} FROM items WHERE {_OPEN} ORDER BY rowid")  # noqa: S608
+    found = _read(state, _OPEN)
     return [one for one in found if one.task_id not in missing]
 
 
 def answered_items(state: State, gone: Iterable[int] = ()) -> list[Chosen]:
     """The others that were sent: somebody has answered or skipped them; of several annotators maybe only one."""
     missing = set(gone)
-    found = _read(state, f"SELECT {_FIELDS} FROM items WHERE NOT {_OPEN} ORDER BY rowid")  # noqa: S608
+    found = _read(state, f"NOT {_OPEN}")
     return [one for one in found if one.task_id not in missing]
 
 
@@ -159,7 +159,8 @@ def settle_seed(state: State, seed: int | None, default: int) -> int:
     return int(row[0])
 
 
-def _read(state: State, statement: str) -> list[Chosen]:
+def _read(state: State, condition: str) -> list[Chosen]:
+    statement = f"SELECT {_FIELDS} FROM items WHERE {condition} ORDER BY rowid"  # noqa: S608  (words of this module alone)
     return [
         Chosen(
             row["item_id"],

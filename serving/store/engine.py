@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
 from sqlalchemy.engine import URL
 
 from models.errors import ConfigError, FeedbackError, InputError
-from models.records import NUL
+from models.records import storable
 
 #: Seconds that a writer waits for another; fewer than a request may take, so that its sender is told what is wrong.
 BUSY = 5.0
@@ -115,11 +115,6 @@ def as_json(value: object) -> str:
     """JSON as it is stored, of models too; without NUL, which not every database can hold."""
     written = to_json(value).decode()
     return written if "\\u0000" not in written else json.dumps(_without_nul(json.loads(written)), ensure_ascii=False)
-
-
-def storable(text: str) -> str:
-    """A text as it is stored: without NUL."""
-    return text.replace("\x00", NUL)
 
 
 def _without_nul(value: JsonValue) -> JsonValue:

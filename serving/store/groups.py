@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from models.errors import InputError
-from serving.store.engine import reading, storable, writing
+from serving.store.engine import reading, writing
 from serving.store.life import add_event
 from serving.store.tables import groups, items
 
@@ -21,9 +21,7 @@ def make_group(engine: Engine, title: str, actor: str, at: datetime) -> str:
     """A group without items; returns its id."""
     identity = secrets.token_hex(12)
     with writing(engine) as connection:
-        connection.execute(
-            insert(groups).values(id=identity, title=storable(title), created_at=at, actor=storable(actor))
-        )
+        connection.execute(insert(groups).values(id=identity, title=title, created_at=at, actor=actor))
     return identity
 
 

@@ -9,10 +9,10 @@ from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, Engine, Table, select
 
-from models.records import FeedbackItem, Prediction
+from models.records import FeedbackItem, Prediction, storable
 from serving.failpoints import reach
 from serving.routing.decision import Decision
-from serving.store.engine import reading, storable, writing
+from serving.store.engine import reading, writing
 from serving.store.rows import Insert, insert_rows
 from serving.store.search import insert_words
 from serving.store.sending import Channels, Parcel, send
@@ -194,8 +194,8 @@ def _item_row(entry: Entry) -> dict[str, Any]:
         "digest": _digest(content),
         "text": storable(item.text),
         "language": entry.prediction.language,
-        "channel": item.channel and storable(item.channel),
-        "product": item.product and storable(item.product),
+        "channel": item.channel,
+        "product": item.product,
         "record": content,
         "sentiment": sentiment.labels[0] if sentiment and sentiment.labels else None,
         "team": decision.team,

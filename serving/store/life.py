@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from serving.routing.decision import Decision
-from serving.store.engine import storable, writing
+from serving.store.engine import writing
 from serving.store.intake import with_families
 from serving.store.rows import insert_rows
 from serving.store.tables import OPEN, corrections, decisions, digest_items, events, item_categories, items, predictions
@@ -53,7 +53,7 @@ def add_event(
 ) -> None:
     """Write down that something happened to items."""
     if keys:
-        rows = [{"item_key": key, "at": at, "kind": kind, "actor": storable(actor), "body": dict(body)} for key in keys]
+        rows = [{"item_key": key, "at": at, "kind": kind, "actor": actor, "body": dict(body)} for key in keys]
         insert_rows(connection, events, rows)
 
 
